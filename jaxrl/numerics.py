@@ -1,0 +1,38 @@
+"""Numerical helpers below the formulas: accumulation type, safe division, safe standardisation."""
+
+import jax.numpy as jnp
+
+from jaxrl.types import Array, Scalar
+
+
+def widen(x: Array) -> Array:
+    """`x` in at least float32, the type in which sums are taken."""
+    return jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
+
+
+def divide(numerator: Array, denominator: Array) -> Array:
+    """numerator / denominator; 0, with gradient 0, where the denominator is 0."""
+    empty = denominator == 0
+    return jnp.where(empty, 0.0, numerator / jnp.where(empty, 1.0, denominator))
+
+
+def standardise(centred: Array, variance: Array, eps: Scalar) -> Array:
+    """centred / (√variance + ε); 0, with gradient 0, where the variance is not positive."""
+    spread = variance > 0
+    deviation = jnp.sqrt(jnp.where(spread, variance, 1.0))
+    return jnp.where(spread, centred / (deviation + eps), 0.0)
+
+
+def plogp(prob: Array, log_prob: Array) -> Array:
+    """prob · log_prob with 0 · (−∞) = 0, the limit that entropies and divergences need."""
+    return prob * jnp.where(prob > 0, log_prob, 0.0)
+
+
+def next_step(x: Array, last: Array) -> Array:
+    """xₜ₊₁ at t, and `last` at the end of the window."""
+    return jnp.concatenate([x[1:], last[None]])
+
+
+def legal(values: Array, mask: Array) -> Array:
+    """`values` with −∞ at illegal actions, so that no maximum or softmax ever picks one."""
+    return jnp.where(mask, values, -jnp.inf)

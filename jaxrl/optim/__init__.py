@@ -1,0 +1,1 @@
+"""Optimisation that takes functions rather than arrays."""
