@@ -20,7 +20,7 @@ def standardise(centred: Array, variance: Array, eps: Scalar) -> Array:
     """centred / (√variance + ε); 0, with gradient 0, where the variance is not positive."""
     spread = variance > 0
     deviation = jnp.sqrt(jnp.where(spread, variance, 1.0))
-    return jnp.where(spread, centred / (deviation + eps), 0.0)
+    return centred * jnp.where(spread, 1 / (deviation + eps), 0.0)
 
 
 def plogp(prob: Array, log_prob: Array) -> Array:

@@ -8,8 +8,8 @@ gradient of mean zero, k2 that of the reverse KL(π ‖ π_ref), k3 that of the 
 import jax
 import jax.numpy as jnp
 
-from jaxrl import checks
-from jaxrl.numerics import plogp, widen
+from jaxrl import checks, softmax
+from jaxrl.numerics import widen
 from jaxrl.types import Array
 
 
@@ -114,28 +114,5 @@ def categorical_entropy(logits: Array) -> Array:
       logits: x, [..., A]; −∞ marks an impossible action.
     Reference: Shannon 1948, doi:10.1002/j.1538-7305.1948.tb01338.x, section 6.
     """
-    checks.sequence(logits=logits)
-    return _entropy(logits)
-
-
-@jax.custom_vjp
-def _entropy(logits: Array) -> Array:
-    return _entropy_forward(logits)[0]
-
-
-def _entropy_forward(logits: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-    x = widen(logits)
-    norm = jax.nn.logsumexp(x, -1, keepdims=True)
-    log_prob = x - norm
-    entropy = -jnp.sum(plogp(jnp.exp(log_prob), log_prob), -1, keepdims=True)
-    return entropy[..., 0], (logits, norm, entropy)
-
-
-def _entropy_backward(residuals: tuple[Array, Array, Array], cotangent: Array) -> tuple[Array]:
-    logits, norm, entropy = residuals
-    log_prob = widen(logits) - norm
-    slope = -plogp(jnp.exp(log_prob), log_prob + entropy)
-    return ((slope * cotangent[..., None]).astype(logits.dtype),)
-
-
-_entropy.defvjp(_entropy_forward, _entropy_backward)
+    shape = checks.sequence(logits=logits)
+    return softmax.log_prob_and_entropy(logits, jnp.zeros(shape[:-1], jnp.int32))[1]

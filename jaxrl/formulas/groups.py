@@ -20,12 +20,14 @@ from jaxrl.types import Array, Scalar
 
 
 class _Groups(NamedTuple):
-    """Rewards, and what brings totals and maxima of groups back to each of their members."""
+    """Rewards, and what brings sums and maxima over a group back to each of its members."""
 
     reward: Array
-    totals: Callable[..., tuple[Array, ...]]
+    count: Array
+    total: Callable[[Array], Array]
     largest: Callable[[Array], Array]
-    member: Array | bool
+    shift: Array  # a member of each group
+    member: Array | bool  # whether an entry belongs to any group
 
 
 class _Moments(NamedTuple):
@@ -90,7 +92,7 @@ def leave_one_out(
     """
     groups = _groups(reward, group, num_groups)
     count, centred, _ = _moments(groups)
-    return jnp.where(groups.member, divide(centred * count, count - 1), 0.0)
+    return jnp.where(groups.member, centred * divide(count, count - 1), 0.0)
 
 
 def leave_one_out_relative(
@@ -110,9 +112,9 @@ def leave_one_out_relative(
     groups = _groups(reward, group, num_groups)
     checks.fits((), eps=eps)
     count, centred, squares = _moments(groups)
-    beyond = divide(centred * count, count - 1)
+    beyond = centred * divide(count, count - 1)
     x, low, high = groups.reward, -groups.largest(-groups.reward), groups.largest(groups.reward)
-    num_low, num_high = groups.totals(x == low, x == high)
+    num_low, num_high = groups.total(x == low), groups.total(x == high)
     alone = ((x == high) & (num_low >= count - 1)) | ((x == low) & (num_high >= count - 1))
     others = jnp.maximum(squares - centred * beyond, 0.0)
     variance = divide(others, jnp.maximum(count - 2, 0.0))
@@ -213,7 +215,7 @@ def smoothed_advantage(
     num_seen, old_mean, old_variance = (x[prompt][..., None] for x in state)
     visits = num_seen + 1
     count, centred, squares = _moments(groups)
-    new_mean, new_variance = (groups.reward - centred)[..., :1], squares / count[..., :1]
+    new_mean, new_variance = (groups.reward - centred)[..., :1], squares / count
     mean = old_mean + (new_mean - old_mean) / visits
     apart = jnp.square(old_mean - new_mean) * num_seen / visits
     variance = (new_variance + num_seen * old_variance + apart) / visits
@@ -231,10 +233,12 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
     reward = widen(reward)
     if group is None:
         return _Groups(
-            reward,
-            lambda *xs: tuple(x.sum(-1, keepdims=True, dtype=reward.dtype) for x in xs),
-            lambda x: x.max(-1, keepdims=True),
-            True,
+            reward=reward,
+            count=jnp.full((1,) * len(shape), shape[-1], reward.dtype),
+            total=lambda x: x.sum(-1, keepdims=True, dtype=reward.dtype),
+            largest=lambda x: x.max(-1, keepdims=True),
+            shift=reward[..., :1],
+            member=True,
         )
     if len(shape) != 1 or num_groups is None:
         raise ValueError(f"group needs a flat reward [N] and num_groups, not {shape}, {num_groups}")
@@ -243,21 +247,20 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
     member = (group >= 0) & (group < num_groups)
     ids = jnp.where(member, group, num_groups)
 
-    def totals(*xs: Array) -> tuple[Array, ...]:
-        columns = jnp.stack([x.astype(reward.dtype) for x in xs], -1)
-        sums = jax.ops.segment_sum(columns, ids, num_groups + 1)[ids]
-        return tuple(sums[:, i] for i in range(len(xs)))
+    reward = jnp.where(member, reward, 0.0)
+
+    def total(x: Array) -> Array:
+        return jax.ops.segment_sum(x.astype(reward.dtype), ids, num_groups + 1)[ids]
 
     def largest(x: Array) -> Array:
         return jax.ops.segment_max(x, ids, num_groups + 1)[ids]
 
-    return _Groups(jnp.where(member, reward, 0.0), totals, largest, member)
+    return _Groups(reward, total(member), total, largest, largest(reward), member)
 
 
 def _moments(groups: _Groups) -> _Moments:
     """Both moments from one pass, about a member so that equal rewards give exact zeros."""
-    distance = groups.reward - groups.largest(groups.reward)
-    one, square = jnp.ones_like(distance), jnp.square(distance)
-    count, first, second = groups.totals(one, distance, square)
-    mean = first / count
-    return _Moments(count, distance - mean, jnp.maximum(second - first * mean, 0.0))
+    distance = groups.reward - groups.shift
+    first, second = groups.total(distance), groups.total(jnp.square(distance))
+    mean = divide(first, groups.count)
+    return _Moments(groups.count, distance - mean, jnp.maximum(second - first * mean, 0.0))

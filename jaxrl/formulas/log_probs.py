@@ -10,8 +10,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxrl import checks
-from jaxrl.formulas.divergences import categorical_entropy
+from jaxrl import checks, softmax
 from jaxrl.numerics import widen
 from jaxrl.types import Array
 
@@ -33,7 +32,7 @@ def selected_log_prob(logits: Array, action: Array) -> Array:
     Array([-1.3862944], dtype=float32)
     """
     checks.integer(checks.sequence(logits=logits)[:-1], action=action)
-    return _selected(logits, action)
+    return softmax.log_prob_and_entropy(logits, action)[0]
 
 
 def log_prob_and_entropy(logits: Array, action: Array) -> tuple[Array, Array]:
@@ -46,7 +45,8 @@ def log_prob_and_entropy(logits: Array, action: Array) -> tuple[Array, Array]:
       action: a, integers [...].
     Reference: as `selected_log_prob` and `categorical_entropy`, whose normaliser it shares.
     """
-    return selected_log_prob(logits, action), categorical_entropy(logits)
+    checks.integer(checks.sequence(logits=logits)[:-1], action=action)
+    return softmax.log_prob_and_entropy(logits, action)
 
 
 def hidden_log_prob_and_entropy(
@@ -93,27 +93,3 @@ def hidden_log_prob_and_entropy(
 
     outputs = jax.lax.map(one, (chunks(hidden, shape[-1:]), chunks(action, ())))
     return jax.tree.map(lambda x: x.ravel()[:num_tokens].reshape(shape[:-1]), outputs)
-
-
-@jax.custom_vjp
-def _selected(logits: Array, action: Array) -> Array:
-    return _selected_forward(logits, action)[0]
-
-
-def _selected_forward(logits: Array, action: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-    norm = jax.nn.logsumexp(widen(logits), -1)
-    taken = jnp.take_along_axis(logits, action[..., None], -1)[..., 0]
-    return taken.astype(norm.dtype) - norm, (logits, action, norm)
-
-
-def _selected_backward(
-    residuals: tuple[Array, Array, Array], cotangent: Array
-) -> tuple[Array, None]:
-    logits, action, norm = residuals
-    prob = jnp.exp(widen(logits) - norm[..., None])
-    chosen = jnp.arange(logits.shape[-1], dtype=action.dtype) == action[..., None]
-    slope = (chosen.astype(prob.dtype) - prob) * cotangent[..., None]
-    return slope.astype(logits.dtype), None
-
-
-_selected.defvjp(_selected_forward, _selected_backward)

@@ -1,0 +1,1 @@
+"""Benchmarks: scripts that print the README's tables."""

@@ -1,0 +1,203 @@
+"""The index of formulas, read from their docstrings without importing them.
+
+`python -m jaxrl.index --write` writes it into README.md, and the formulas' public names into
+jaxrl/formulas/__init__.py; `--check` fails where either is stale, with one line that says which.
+"""
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+INDEXED = ("formulas", "optim")  # the packages whose functions the index lists
+WIDTH = 100  # of a line, as in pyproject.toml
+_SECTION = re.compile(r"^(?=(?:Args|Returns|References?):|>>>)", re.MULTILINE)
+_ADDRESSES = {
+    re.compile(r"arXiv:(\d{4}\.\d{4,5})"): r"[arXiv:\1](https://arxiv.org/abs/\1)",
+    re.compile(r"doi:(10\.[^\s,;)]*\w)"): r"[doi:\1](https://doi.org/\1)",
+}
+
+
+class Formula(NamedTuple):
+    """A public function and what its docstring says."""
+
+    name: str
+    path: str  # of its file, relative to the root
+    line: int
+    summary: str
+    equation: list[str]  # line by line
+    reference: str
+
+    @property
+    def link(self) -> str:
+        """The name, linked to the definition."""
+        return f"[`{self.name}`]({self.path}#L{self.line})"
+
+
+def modules(root: Path, package: str) -> list[Path]:
+    """The files of one of jaxrl's packages."""
+    return [p for p in sorted((root / "jaxrl" / package).glob("*.py")) if p.stem != "__init__"]
+
+
+def public(path: Path) -> list[ast.FunctionDef | ast.ClassDef]:
+    """The public functions and classes of a file, in its order."""
+    nodes = ast.parse(path.read_text("utf-8")).body
+    found = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return [node for node in found if not node.name.startswith("_")]
+
+
+def parse(docstring: str) -> tuple[str, list[str], str]:
+    """The summary, the lines of the equation and the reference of a formula's docstring."""
+    prose, *sections = _SECTION.split(docstring)
+    equation = [line.strip() for line in prose.splitlines() if line.startswith("    ")]
+    reference = next((text for text in sections if text.startswith("Reference")), "")
+    reference = reference.partition(":")[2].partition("\n\n")[0]
+    return prose.partition("\n")[0], equation, " ".join(reference.split())
+
+
+def formulas(root: Path, packages: tuple[str, ...] = INDEXED) -> Iterator[Formula]:
+    """Every public function of the packages."""
+    for path in (path for package in packages for path in modules(root, package)):
+        for node in public(path):
+            if isinstance(node, ast.FunctionDef):
+                where = path.relative_to(root).as_posix()
+                yield Formula(node.name, where, node.lineno, *parse(ast.get_docstring(node) or ""))
+
+
+def objectives(root: Path) -> dict[str, list[tuple[str, str, str]]]:
+    """The table in jaxrl/objectives.py."""
+    nodes = ast.parse((root / "jaxrl" / "objectives.py").read_text("utf-8")).body
+    tables = [node.value for node in nodes if isinstance(node, ast.AnnAssign) and node.value]
+    return ast.literal_eval(tables[0])
+
+
+def unknown(root: Path) -> list[str]:
+    """The names in the table of objectives that are no formula."""
+    known = {formula.name for formula in formulas(root)}
+    return [
+        f"jaxrl/objectives.py: {name} is composed of {part}, which is no formula"
+        for rows in objectives(root).values()
+        for name, _, parts in rows
+        for part in parts.split()
+        if part not in known
+    ]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def _code(text: str) -> str:
+    fence = "``" if "`" in text else "`"
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{_cell(text)}{space}{fence}"
+
+
+def _linked(reference: str) -> str:
+    for pattern, link in _ADDRESSES.items():
+        reference = pattern.sub(link, reference)
+    return _cell(reference)
+
+
+def _table(title: str, *rows: tuple[str, ...]) -> list[str]:
+    header, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return [f"### {title}", "", header, "|" + " --- |" * len(rows[0]), *body, ""]
+
+
+def index_page(root: Path) -> list[str]:
+    """A table for each module: the formula, what it is, its equation and its reference."""
+    lines: list[str] = []
+    for path, group in groupby(formulas(root), key=lambda formula: formula.path):
+        rows = [
+            (f.link, _cell(f.summary), "<br>".join(map(_code, f.equation)), _linked(f.reference))
+            for f in group
+        ]
+        title = path.removeprefix("jaxrl/").removesuffix(".py")
+        lines += _table(title, ("Formula", "What it is", "Equation", "Reference"), *rows)
+    return lines
+
+
+def objectives_page(root: Path) -> list[str]:
+    """A table for each family: the objective, its equation and the formulas that compose it."""
+    links = {formula.name: formula.link for formula in formulas(root)}
+    lines: list[str] = []
+    for family, members in objectives(root).items():
+        rows = [
+            (_cell(name), _code(equation), " ".join(links.get(n, n) for n in parts.split()))
+            for name, equation, parts in members
+        ]
+        lines += _table(family, ("Objective", "Equation", "Composed of"), *rows)
+    return lines
+
+
+def _order(name: str) -> tuple[bool, str]:
+    return name[0].islower(), name  # classes first, as ruff sorts names
+
+
+def package_page(root: Path) -> str:
+    """The text of jaxrl/formulas/__init__.py, laid out as `ruff format` wants it."""
+    lines = ['"""Every formula by its name; written by `python -m jaxrl.index --write`."""', ""]
+    everything: list[str] = []
+    for path in modules(root, "formulas"):
+        names = sorted((node.name for node in public(path)), key=_order)
+        everything += names
+        start = f"from jaxrl.formulas.{path.stem} import "
+        line = start + ", ".join(names)
+        long = [f"{start}(", *(f"    {name}," for name in names), ")"]
+        lines += [line] if len(line) <= WIDTH else long
+    quoted = [f'    "{name}",' for name in sorted(everything, key=_order)]
+    return "\n".join([*lines, "", "__all__ = [", *quoted, "]", ""])
+
+
+def _between(text: str, marker: str, lines: list[str]) -> str:
+    begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise SystemExit(f"README.md must hold {begin} and {end}, once each")
+    before, _, rest = text.partition(begin)
+    return "\n".join([before + begin, "", *lines, end + rest.partition(end)[2]])
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """What the generated files should hold."""
+    text = (root / "README.md").read_text("utf-8")
+    text = _between(text, "objectives", objectives_page(root))
+    text = _between(text, "index", index_page(root))
+    return {
+        root / "README.md": text,
+        root / "jaxrl" / "formulas" / "__init__.py": package_page(root),
+    }
+
+
+def stale(root: Path) -> list[str]:
+    """What is wrong with the index, a line each."""
+    return unknown(root) + [
+        f"{path.relative_to(root)} is stale: run python -m jaxrl.index --write"
+        for path, text in pages(root).items()
+        if not path.exists() or path.read_text("utf-8") != text
+    ]
+
+
+def write(root: Path) -> None:
+    """Write the generated files."""
+    for path, text in pages(root).items():
+        path.write_text(text, "utf-8")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m jaxrl.index", description=__doc__)
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--check", action="store_true", help="fail where the index is stale")
+    group.add_argument("--write", action="store_true", help="bring it up to date")
+    root = Path(__file__).resolve().parents[1]
+    if parser.parse_args().write:
+        write(root)
+    if problems := stale(root):
+        raise SystemExit("; ".join(problems))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Returns: their limits, their fixed point, and what a time limit does to them."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxrl.formulas.returns import discounted_return, lambda_return, n_step_return
+from jaxrl.formulas.weightings import reward_to_go
+from tests.formulas.draw import draw
+from tests.formulas.near import assert_near
+
+GAMMA = 0.9
+SHAPE = (7, 4)
+
+
+def window(seed: int) -> dict[str, Any]:
+    return draw("reward next_value discount done", SHAPE)(np.random.default_rng(seed))
+
+
+def test_n_step_returns_go_from_one_step_to_the_whole_episode() -> None:
+    data = window(0)
+    one = data["reward"] + data["discount"] * data["next_value"]
+    assert_near(n_step_return(**data, n=1), one, 1e-6)
+    for n in (SHAPE[0], SHAPE[0] + 5):
+        assert_near(n_step_return(**data, n=n), reward_to_go(**data), 1e-5)
+
+
+def test_lambda_goes_from_one_step_to_the_whole_episode() -> None:
+    data = window(1)
+    assert_near(lambda_return(**data, lam=0.0), n_step_return(**data, n=1), 1e-6)
+    assert_near(lambda_return(**data, lam=1.0), reward_to_go(**data), 1e-5)
+
+
+def test_constant_rewards_are_a_geometric_series() -> None:
+    total = discounted_return(jnp.ones(50), GAMMA, 0.0)
+    assert_near(total, (1 - GAMMA ** np.arange(50, 0, -1)) / (1 - GAMMA), 1e-5)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.7, 1.0])
+def test_a_time_limit_is_not_death(lam: float) -> None:
+    """A constant reward is worth 1 / (1 - gamma) for ever, wherever episodes are cut."""
+    truncated = np.random.default_rng(2).random(SHAPE) < 0.3
+    value = np.full(SHAPE, 1 / (1 - GAMMA), np.float32)
+    data = {"reward": np.ones(SHAPE, np.float32), "next_value": value, "discount": GAMMA}
+    assert_near(lambda_return(**data, done=truncated, lam=lam), value, 1e-5)
+    assert_near(n_step_return(**data, done=truncated, n=3), value, 1e-5)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.7, 1.0])
+def test_death_ends_all_rewards(lam: float) -> None:
+    """The last step before a termination is worth its own reward, whatever is said to follow."""
+    data = window(3)
+    terminated = data["discount"] == 0
+    assert terminated.any()
+    for total in (lambda_return(**data, lam=lam), n_step_return(**data, n=4)):
+        np.testing.assert_array_equal(total[terminated], data["reward"][terminated])
+
+
+def test_a_cut_in_the_middle_is_two_windows() -> None:
+    data = window(4)
+    data["done"][3] = True
+    joined = lambda_return(**data, lam=0.8)
+    parts = [lambda_return(**{k: x[p] for k, x in data.items()}, lam=0.8) for p in _halves(4)]
+    assert_near(joined, np.concatenate(parts), 1e-6)
+
+
+def _halves(at: int) -> tuple[slice, slice]:
+    return slice(None, at), slice(at, None)
+
+
+@settings(deadline=None, max_examples=25)
+@given(shift=st.integers(-50, 50), seed=st.integers(0, 100), lam=st.sampled_from([0.0, 0.5, 1.0]))
+def test_a_shift_of_rewards_and_values_shifts_every_return(
+    shift: int, seed: int, lam: float
+) -> None:
+    """If each reward grows by c and each value by c / (1 - gamma), each return does so too."""
+    data = {**window(seed), "discount": 0.5}
+    moved = {**data, "reward": data["reward"] + shift, "next_value": data["next_value"] + 2 * shift}
+    for name, options in ((lambda_return, {"lam": lam}), (n_step_return, {"n": 3})):
+        up, down = name(**moved, **options), name(**data, **options)
+        assert_near(np.asarray(up) - 2 * shift + 1000, np.asarray(down) + 1000, 1e-6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 100), garbage=st.floats(-1e6, 1e6, width=32))
+def test_what_follows_an_end_has_no_say(seed: int, garbage: float) -> None:
+    data = window(seed)
+    data["done"][3] = True
+    dirty = {**data, "reward": data["reward"].copy(), "next_value": data["next_value"].copy()}
+    dirty["reward"][4:] = dirty["next_value"][4:] = garbage
+    for lam in (0.5, 1.0):
+        clean = lambda_return(**data, lam=lam)[:4]
+        np.testing.assert_array_equal(lambda_return(**dirty, lam=lam)[:4], clean)
