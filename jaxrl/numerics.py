@@ -1,13 +1,19 @@
 """Numerical helpers below the formulas: accumulation type, safe division, safe standardisation."""
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxrl.types import Array, Scalar
 
 
+def accumulator(dtype: DTypeLike) -> DTypeLike:
+    """The type in which sums over `dtype` are taken: float32 or wider."""
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+
+
 def widen(x: Array) -> Array:
-    """`x` in at least float32, the type in which sums are taken."""
-    return jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
+    """`x` in the type in which sums over it are taken."""
+    return jnp.asarray(x, accumulator(x.dtype))
 
 
 def divide(numerator: Array, denominator: Array) -> Array:

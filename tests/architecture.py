@@ -186,17 +186,24 @@ def _name_problems(node: ast.FunctionDef) -> Iterator[str]:
 
 
 def one_definition(root: Path) -> list[str]:
-    """Each formula has one name, and no two names have the same body."""
+    """Each formula has one name, and nothing else in jaxrl has its name or its body."""
     seen: dict[str, str] = {}
     names = {node.name for _, node in formulas(root)}
     problems = []
-    for module, node in formulas(root):
+    for module, node in (*formulas(root), *_other_functions(root)):
         for key in (node.name, body_of(node, names)):
             if key in seen:
                 problems.append(f"{module.at(node)} {node.name} is {seen[key]} again")
-            elif key:
+            elif key and module.unit == "formulas":
                 seen[key] = f"{node.name} of {module.path}"
     return problems
+
+
+def _other_functions(root: Path) -> Iterator[tuple[Module, ast.FunctionDef]]:
+    for module in parsed(root, "jaxrl"):
+        for node in module.tree.body if module.unit != "formulas" else ():
+            if isinstance(node, ast.FunctionDef):
+                yield module, node
 
 
 def body_of(node: ast.FunctionDef, names: set[str]) -> str:

@@ -123,6 +123,8 @@ PLANTS = (
     (rules.formula_names, formula("def third(m: str): ...\n"), "takes a mode string m"),
     (rules.one_definition, formula("def half(x: float):\n    ...\n"), "half is half of jaxrl/"),
     (rules.one_definition, SECOND_HALF, "other is half of jaxrl/formulas/halves.py again"),
+    (rules.one_definition, below("def half(x):\n    return 0.5 * x"), "half is half of jaxrl/"),
+    (rules.one_definition, below("def other(x):\n    return x / 2"), "other is half of jaxrl/"),
     (rules.versions, {"pyproject.toml": '[project]\nversion = "2.0"\n'}, "is not 2.0"),
     (rules.index_current, SECOND_HALF, "README.md is stale"),
     (rules.index_current, SECOND_HALF, "jaxrl/formulas/__init__.py is stale"),

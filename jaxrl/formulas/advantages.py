@@ -92,7 +92,7 @@ def length_adaptive_lambda(length: Array, alpha: Scalar) -> Array:
     Args:
       length: l, the number of tokens, [...].
       alpha: α, 0.05 in the paper.
-    Reference: Yue et al. 2025, arXiv:2504.05118, eq. 6.
+    Reference: Yue et al. 2025, arXiv:2504.05118, eq. 5; the bound at 0 is ours.
     >>> length_adaptive_lambda(jnp.array([8.0, 100.0]), 0.05)
     Array([0. , 0.8], dtype=float32)
     """
@@ -171,7 +171,7 @@ def retrace(
       next_value: v′ₜ = E_π[Q(s′ₜ, ·)], [T, ...].
       trace: cₜ, [T, ...]: λ min(1, π/μ), `retrace_weight`; λ for Q(λ), λπ for tree backup.
     Returns: the target of Q(sₜ, aₜ), [T, ...].
-    Reference: Munos et al. 2016, arXiv:1606.02647, eq. 4.
+    Reference: Munos et al. 2016, arXiv:1606.02647.
     """
     shape = checks.sequence(reward=reward, q=q, next_value=next_value, trace=trace)
     checks.fits(shape, discount=discount)

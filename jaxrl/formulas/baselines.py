@@ -20,7 +20,7 @@ def mean_baseline(returns: Array, mask: Array | None = None) -> Array:
 
         b = E[G]
 
-    Reference: Williams 1992, doi:10.1007/BF00992696, section 4; note 004, section 1.2.3.
+    Reference: Williams 1992, doi:10.1007/BF00992696; note 004, section 1.2.3.
     """
     shape = checks.sequence(returns=returns)
     return masked_mean(returns, checks.optional_flag(shape, mask=mask))
@@ -34,7 +34,7 @@ def moving_baseline(baseline: Array, returns: Array, decay: Scalar) -> Array:
     Args:
       baseline: b so far, a scalar.
       decay: ρ, 0 for the last batch's mean alone.
-    Reference: Williams 1992, doi:10.1007/BF00992696, eq. 14 (reinforcement comparison).
+    Reference: Williams 1992, doi:10.1007/BF00992696 (reinforcement comparison).
     """
     checks.sequence(returns=returns)
     checks.fits((), baseline=baseline, decay=decay)
@@ -49,7 +49,7 @@ def optimal_baseline(returns: Array, score_norm: Array) -> Array:
     Args:
       score_norm: ‖∇_θ log π(aₜ | sₜ)‖², [T, ...].
     Returns: b*, a scalar; 0 where all scores vanish.
-    Reference: Greensmith et al. 2004, JMLR 5, theorem 8.
+    Reference: Greensmith et al. 2004, JMLR 5.
     """
     checks.sequence(returns=returns, score_norm=score_norm)
     return divide(widen(returns * score_norm).sum(), widen(score_norm).sum())
@@ -66,7 +66,7 @@ def action_dependent_loss(logits: Array, action: Array, weight: Array, baseline:
       logits: of π(· | s), [..., A].
       weight: Ψ, [...], one of the six weightings.
       baseline: b(s, ·), [..., A], for example Q(s, ·).
-    Reference: Gu et al. 2017, arXiv:1611.02247, eq. 7; Tucker et al. 2018, arXiv:1802.10031.
+    Reference: Gu et al. 2017, arXiv:1611.02247, section 3.1; Tucker et al. 2018, arXiv:1802.10031.
     """
     checks.sequence(logits=logits, baseline=baseline)
     taken = action_value(baseline, action)

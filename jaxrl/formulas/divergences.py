@@ -52,7 +52,7 @@ def k3_corrected(log_ratio: Array) -> Array:
 
         sg[k3(x) − k2(x)] + k2(x)
 
-    Reference: Tang & Munos 2025, arXiv:2506.09477, section 4; verl's "k3+".
+    Reference: Tang & Munos 2025, arXiv:2506.09477; verl's "k3+".
     """
     half_square = k2(log_ratio)
     return jax.lax.stop_gradient(k3(log_ratio) - half_square) + half_square
@@ -67,7 +67,7 @@ def categorical_kl(logits: Array, other_logits: Array) -> Array:
       logits: of p, [..., A]; −∞ marks an impossible action.
       other_logits: of q, [..., A].
     Returns: [...].
-    Reference: Kullback & Leibler 1951, doi:10.1214/aoms/1177729694, eq. 2.4.
+    Reference: Kullback & Leibler 1951, doi:10.1214/aoms/1177729694.
     """
     checks.sequence(logits=logits, other_logits=other_logits)
     log_p, log_q = jax.nn.log_softmax(widen(logits)), jax.nn.log_softmax(widen(other_logits))
@@ -84,7 +84,7 @@ def gaussian_kl(mean: Array, log_std: Array, other_mean: Array, other_log_std: A
       mean, log_std: of p, [..., D].
       other_mean, other_log_std: of q, [..., D].
     Returns: [...].
-    Reference: Duchi 2007, "Derivations for linear algebra and optimization", section 9.
+    Reference: Duchi 2007, "Derivations for linear algebra and optimization".
     """
     checks.sequence(mean=mean, log_std=log_std, other_mean=other_mean, other_log_std=other_log_std)
     apart = log_std - other_log_std

@@ -54,7 +54,7 @@ def rnd_error(prediction: Array, feature: Array) -> Array:
     Args:
       prediction: of the trained network, [..., F].
       feature: of the fixed random network, [..., F].
-    Reference: Burda et al. 2018, arXiv:1810.12894, section 2.2.
+    Reference: Burda et al. 2018, arXiv:1810.12894.
     """
     checks.sequence(prediction=prediction, feature=feature)
     return jnp.square(prediction - feature).mean(-1)

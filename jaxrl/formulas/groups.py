@@ -86,7 +86,7 @@ def leave_one_out(
 
         Âᵢ = Rᵢ − 1/(G − 1) Σ_{j≠i} Rⱼ = G/(G − 1) (Rᵢ − mean R)
 
-    Reference: Kool et al. 2019; Ahmadian et al. 2024, arXiv:2402.14740, eq. 7; note 001, RLOO.
+    Reference: Kool et al. 2019; Ahmadian et al. 2024, arXiv:2402.14740, section 2.3; note 001, RLOO.
     >>> leave_one_out(jnp.array([1.0, 2.0, 3.0]))
     Array([-1.5,  0. ,  1.5], dtype=float32)
     """
@@ -134,7 +134,7 @@ def reinforce_plus_plus(reward: Array, mask: Array, *, ddof: int = 0, eps: Scala
       reward: token rewards, [T, ...], as `kl_reward` makes them.
       mask: 1 at response tokens, [T, ...].
     Returns: Â, [T, ...], 0 at masked positions.
-    Reference: Hu et al. 2025, arXiv:2501.03262, eq. 8-9.
+    Reference: Hu et al. 2025, arXiv:2501.03262.
     """
     mask = checks.flag(checks.sequence(reward=reward), mask=mask)
     returns = discounted_return(jnp.where(mask, reward, 0.0), 1.0)
@@ -149,7 +149,7 @@ def greedy_advantage(reward: Array, greedy_reward: Array) -> Array:
     Args:
       reward: [..., G].
       greedy_reward: [..., 1], one for each prompt.
-    Reference: Li et al. 2023, arXiv:2310.10505, eq. 6.
+    Reference: Li et al. 2023, arXiv:2310.10505.
     """
     checks.fits(checks.sequence(reward=reward), greedy_reward=greedy_reward)
     return reward - greedy_reward
@@ -163,7 +163,7 @@ def length_weighted_advantage(reward: Array, length: Array) -> Array:
     Args:
       reward: [..., G].
       length: lᵢ, number of tokens, [..., G].
-    Reference: Hao et al. 2025, arXiv:2505.23585, eq. 9.
+    Reference: Hao et al. 2025, arXiv:2505.23585.
     """
     checks.sequence(reward=reward)
     checks.numeric(length=length)

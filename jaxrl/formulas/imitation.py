@@ -45,7 +45,7 @@ def discriminator_loss(logit: Array, expert: Array) -> Array:
     Args:
       logit: x, [...].
       expert: 1 or 0, [...].
-    Reference: Ho & Ermon 2016, arXiv:1606.03476, eq. 17; note 004, question 10-4.
+    Reference: Ho & Ermon 2016, arXiv:1606.03476, eq. 17 (whose D is 1 − D); note 004, 10-4.
     """
     expert = checks.flag(checks.same_shape(logit=logit), expert=expert)
     return -jax.nn.log_sigmoid(jnp.where(expert, logit, -logit))
@@ -67,7 +67,7 @@ def airl_reward(logit: Array) -> Array:
 
         r = log D − log(1 − D) = x
 
-    Reference: Fu et al. 2018, arXiv:1710.11248, section 5.
+    Reference: Fu et al. 2018, arXiv:1710.11248.
     """
     checks.same_shape(logit=logit)
     return logit

@@ -67,7 +67,7 @@ def dual_clipped_surrogate(
 
     Args:
       ceiling: c > u; 3 in the paper, 10 in DCPO and DAPO's comparison.
-    Reference: Ye et al. 2020, arXiv:1912.09729, eq. 5.
+    Reference: Ye et al. 2020, arXiv:1912.09729.
     """
     shape = checks.sequence(log_ratio=log_ratio)
     checks.fits(shape, advantage=advantage, ceiling=ceiling)
@@ -107,8 +107,8 @@ def decoupled_surrogate(
     Args:
       log_ratio: log π_θ − log π_prox, [T, ...].
       behaviour_log_ratio: log π_prox − log π_behav, [T, ...].
-      maximum: C.
-    Reference: Hilton et al. 2022, arXiv:2110.00641, eq. 3; Fu et al. 2025, arXiv:2505.24298.
+      maximum: C; infinite in Hilton et al.
+    Reference: Hilton et al. 2022, arXiv:2110.00641; Fu et al. 2025, arXiv:2505.24298.
     """
     checks.sequence(log_ratio=log_ratio, behaviour_log_ratio=behaviour_log_ratio)
     weight = truncated_weight(behaviour_log_ratio, maximum)
@@ -172,7 +172,7 @@ def proportional_kl_coefficient(
     Args:
       num_steps: n, samples since the last change.
       horizon: H, samples over which β may change much.
-    Reference: Ziegler et al. 2019, arXiv:1909.08593, section 2.2.
+    Reference: Ziegler et al. 2019, arXiv:1909.08593, section 2.2, with n/H in place of its 0.1.
     """
     checks.fits((), beta=beta, kl=kl, target=target, num_steps=num_steps, horizon=horizon)
     error = jnp.clip(jnp.asarray(kl) / target - 1, -0.2, 0.2)

@@ -24,8 +24,8 @@ def pairwise_reward_loss(
     Args:
       chosen, rejected: scores s_w and s_l, [...].
       margin: m, larger where the preference was clearer.
-      centre: c, 0.01 where used: it fixes the constant that pairs leave open.
-    Reference: Christiano et al. 2017, arXiv:1706.03741, eq. 1; arXiv:2307.09288, eq. 2 (margin).
+      centre: c, 0.01 in TRL, whose term it is: it fixes the constant that pairs leave open.
+    Reference: Christiano et al. 2017, arXiv:1706.03741; arXiv:2307.09288, eq. 2 (margin).
     """
     shape = checks.same_shape(chosen=chosen, rejected=rejected)
     checks.fits(shape, margin=margin, centre=centre)
@@ -95,7 +95,7 @@ def dpo_loss(margin: Array, beta: Scalar, smoothing: Scalar = 0.0) -> Array:
     Args:
       margin: Δ of `preference_margin`, [...].
       smoothing: ε, the share of labels taken to be wrong.
-    Reference: Rafailov et al. 2023, arXiv:2305.18290, eq. 7; note 004, section 4.3.
+    Reference: Rafailov et al. 2023, arXiv:2305.18290, eq. 7; Mitchell 2023 (cDPO); note 004, 4.3.
     """
     checks.fits(checks.same_shape(margin=margin), beta=beta, smoothing=smoothing)
     right, wrong = -jax.nn.log_sigmoid(beta * margin), -jax.nn.log_sigmoid(-beta * margin)
@@ -107,7 +107,7 @@ def robust_dpo_loss(margin: Array, beta: Scalar, smoothing: Scalar) -> Array:
 
         ℓ = [−(1 − ε) log σ(β Δ) + ε log σ(−β Δ)] / (1 − 2ε),  ε < ½
 
-    Reference: Ray Chowdhury et al. 2024, arXiv:2403.00409, eq. 12.
+    Reference: Ray Chowdhury et al. 2024, arXiv:2403.00409.
     """
     checks.fits(checks.same_shape(margin=margin), beta=beta, smoothing=smoothing)
     right, wrong = -jax.nn.log_sigmoid(beta * margin), -jax.nn.log_sigmoid(-beta * margin)
@@ -127,11 +127,11 @@ def ipo_loss(margin: Array, beta: Scalar) -> Array:
 
 
 def hinge_loss(margin: Array, beta: Scalar) -> Array:
-    """Hinge loss of preferences (SLiC-HF, with a reference).
+    """Hinge loss of preferences: RSO's, and SLiC-HF's with a reference.
 
         ℓ = max(0, 1 − β Δ)
 
-    Reference: Zhao et al. 2023, arXiv:2305.10425, eq. 1; Liu et al. 2023, arXiv:2309.06657, eq. 12.
+    Reference: Liu et al. 2023, arXiv:2309.06657; Zhao et al. 2023, arXiv:2305.10425.
     """
     checks.fits(checks.same_shape(margin=margin), beta=beta)
     return jax.nn.relu(1 - beta * margin)
@@ -144,7 +144,7 @@ def simpo_loss(chosen: Array, rejected: Array, beta: Scalar, gamma: Scalar) -> A
 
     Args:
       chosen, rejected: w̄ and l̄, mean log-probability per token, [...].
-      gamma: γ, the margin (not a discount); β from 2 to 2.5 and γ/β from 0.3 to 0.6.
+      gamma: γ, the margin (not a discount); in the paper β is 2 to 2.5, γ 0.5 to 1.5.
     Reference: Meng et al. 2024, arXiv:2405.14734, eq. 6.
     """
     shape = checks.same_shape(chosen=chosen, rejected=rejected)
@@ -174,7 +174,7 @@ def kto_reference(log_ratio: Array) -> Array:
     Args:
       log_ratio: of mismatched pairs of prompt and response, [...].
     Returns: a scalar.
-    Reference: Ethayarajh et al. 2024, arXiv:2402.01306, section 4.1.
+    Reference: Ethayarajh et al. 2024, arXiv:2402.01306.
     """
     checks.same_shape(log_ratio=log_ratio)
     return jax.lax.stop_gradient(jax.nn.relu(widen(log_ratio).mean()))
@@ -217,7 +217,7 @@ def rrhf_loss(score: Array, reward: Array) -> Array:
     Args:
       score: p = Σ log π / |y|^α, length-normalised log-probability, [..., K].
       reward: R, [..., K].
-    Reference: Yuan et al. 2023, arXiv:2304.05302, eq. 2.
+    Reference: Yuan et al. 2023, arXiv:2304.05302.
     """
     checks.sequence(score=score, reward=reward)
     violation = jax.nn.relu(-_differences(score))
@@ -232,7 +232,7 @@ def best_response_loss(log_prob: Array, reward: Array) -> Array:
     Args:
       log_prob: [..., K].
       reward: R, [..., K].
-    Reference: Yuan et al. 2023, arXiv:2304.05302, eq. 3.
+    Reference: Yuan et al. 2023, arXiv:2304.05302.
     """
     checks.sequence(log_prob=log_prob, reward=reward)
     best = jax.nn.one_hot(reward.argmax(-1), reward.shape[-1], dtype=bool)
@@ -247,7 +247,7 @@ def sft_loss(logits: Array, target: Array) -> Array:
     Args:
       logits: x at the positions that predict, [..., V].
       target: the token that follows each, integers [...]; mask prompts at the reduction.
-    Reference: Ouyang et al. 2022, arXiv:2203.02155, section 3.1.
+    Reference: Ouyang et al. 2022, arXiv:2203.02155.
     """
     checks.integer(checks.sequence(logits=logits)[:-1], target=target)
     return -selected_log_prob(logits, target)

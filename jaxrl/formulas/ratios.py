@@ -40,12 +40,12 @@ def sequence_log_ratio(log_prob: Array, old_log_prob: Array, mask: Array) -> Arr
 
 
 def total_log_ratio(log_prob: Array, old_log_prob: Array, mask: Array) -> Array:
-    """Log ratio of the whole sequence (RLOO, sequence-level truncated importance sampling).
+    """Log ratio of the whole sequence, for weights of sequences (`truncated_weight`).
 
         log π(o)/π_old(o) = Σₜ mₜ dₜ
 
     Returns: [T, ...], the same at each token, 0 at masked positions.
-    Reference: Ahmadian et al. 2024, arXiv:2402.14740, section 3.
+    Reference: Zheng et al. 2025, arXiv:2507.18071, section 4.1.
     """
     log_ratio = token_log_ratio(log_prob, old_log_prob, mask)
     return _spread(masked_sum(log_ratio, mask, axis=0), log_ratio, mask)
@@ -109,7 +109,7 @@ def masked_weight(log_ratio: Array, lower: Scalar, upper: Scalar) -> Array:
 
     Args:
       log_ratio: per token, or `total_log_ratio` to drop whole sequences.
-    Reference: Ling Team 2025, arXiv:2510.18855, section 3.3.1 (IcePop).
+    Reference: Ling Team 2025, arXiv:2510.18855, eq. 2 (IcePop).
     """
     checks.fits(checks.sequence(log_ratio=log_ratio), lower=lower, upper=upper)
     ratio = jax.lax.stop_gradient(jnp.exp(log_ratio))
@@ -121,7 +121,7 @@ def retrace_weight(log_ratio: Array, lam: Scalar) -> Array:
 
         c = sg[λ min(1, eᵈ)]
 
-    Reference: Munos et al. 2016, arXiv:1606.02647, section 3.
+    Reference: Munos et al. 2016, arXiv:1606.02647.
     """
     checks.fits(checks.sequence(log_ratio=log_ratio), lam=lam)
     return lam * truncated_weight(log_ratio, 1.0)
@@ -135,7 +135,7 @@ def off_policy_mask(advantage: Array, log_ratio: Array, mask: Array, threshold: 
     Args:
       threshold: δ, the largest mean of log π_old − log π that a negative sequence may have.
     Returns: 0 or 1, [T, ...], 0 at masked positions.
-    Reference: DeepSeek-AI 2025, arXiv:2512.02556, section 3.1.
+    Reference: DeepSeek-AI 2025, arXiv:2512.02556, eq. 9.
     """
     shape = checks.sequence(advantage=advantage, log_ratio=log_ratio)
     checks.fits((), threshold=threshold)

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxrl.numerics import accumulator
 from jaxrl.types import Array, Scalar
 
 Coefficients = Callable[..., tuple[Array, Array]]
@@ -25,7 +26,7 @@ def recurrence(coefficients: Coefficients, inputs: tuple[Scalar, ...], last: Sca
       inputs: arrays [T, ...]; numbers and arrays with a time axis of 1 are the same at every step.
       last: x_T, [...] or a number.
     Returns: xₜ, [T, ...], in the type of the first input.
-    Reference: Blelloch 1990, CMU-CS-90-190, section 1.4 (recurrences as scans).
+    Reference: Blelloch 1990, CMU-CS-90-190 (recurrences as scans).
     >>> recurrence(lambda b, a: (b, a), (jnp.ones(3), 0.5))
     Array([1.75, 1.5 , 1.  ], dtype=float32)
     """
@@ -34,12 +35,8 @@ def recurrence(coefficients: Coefficients, inputs: tuple[Scalar, ...], last: Sca
     return jax.lax.platform_dependent(jnp.asarray(last), *arrays, cpu=scan, default=compose)
 
 
-def _accumulator(inputs: tuple[Array, ...]) -> jnp.dtype:
-    return jnp.promote_types(inputs[0].dtype, jnp.float32)
-
-
 def _scan(coefficients: Coefficients, last: Array, *inputs: Array) -> Array:
-    dtype = _accumulator(inputs)
+    dtype = accumulator(inputs[0].dtype)
     length = max(x.shape[0] for x in inputs if x.ndim)
     varies = [x.ndim > 0 and x.shape[0] == length for x in inputs]
     fixed = [x[0] if x.ndim else x for x, moves in zip(inputs, varies, strict=True) if not moves]
@@ -61,7 +58,7 @@ def _scan(coefficients: Coefficients, last: Array, *inputs: Array) -> Array:
 
 
 def _compose(coefficients: Coefficients, last: Array, *inputs: Array) -> Array:
-    dtype = _accumulator(inputs)
+    dtype = accumulator(inputs[0].dtype)
     b, a = jnp.broadcast_arrays(*coefficients(*(x.astype(dtype) for x in inputs)))
     b = b.at[-1].add(a[-1] * last.astype(dtype))
 

@@ -19,7 +19,7 @@ def masked_sum(x: Array, mask: Array, axis: Axis = None) -> Array:
 
         Σ mₜ xₜ
 
-    Reference: Ouyang et al. 2022, arXiv:2203.02155, section 3.5 (sums over response tokens).
+    Reference: Ouyang et al. 2022, arXiv:2203.02155 (over response tokens).
     >>> masked_sum(jnp.array([1.0, jnp.nan, 3.0]), jnp.array([1, 0, 1])).item()
     4.0
     """
@@ -32,7 +32,7 @@ def masked_mean(x: Array, mask: Array, axis: Axis = None) -> Array:
 
         Σ mₜ xₜ / Σ mₜ
 
-    Reference: Ouyang et al. 2022, arXiv:2203.02155, section 3.5 (means over response tokens).
+    Reference: Ouyang et al. 2022, arXiv:2203.02155 (over response tokens).
     >>> masked_mean(jnp.array([1.0, jnp.nan, 3.0]), jnp.array([1, 0, 1])).item()
     2.0
     """
@@ -48,7 +48,7 @@ def masked_var(x: Array, mask: Array, axis: Axis = None, *, ddof: int = 0) -> Ar
 
     Args:
       ddof: 0 for the population's variance, 1 for the sample's (torch's default).
-    Reference: Chan et al. 1983, doi:10.1080/00031305.1983.10483115, eq. 1.1 (two passes).
+    Reference: Chan et al. 1983, doi:10.1080/00031305.1983.10483115 (two passes).
     >>> masked_var(jnp.arange(1.0, 6.0), jnp.array([1, 1, 0, 0, 1]), ddof=1).item()
     4.333333492279053
     """

@@ -100,7 +100,7 @@ def boltzmann_prob(values: Array, temperature: Scalar, mask: Array | None = None
 
 
 def top_k(values: Array, noise: Array, k: int, mask: Array | None = None) -> Array:
-    """One of the k best actions, all alike.
+    """One of the k best actions, each with the same probability.
 
         a = argmax_{a ∈ top-k(Q)} gₐ
 

@@ -27,7 +27,7 @@ def kl_reward(
       beta: β, 0.1 in the note.
       clip: c, 5 in the note.
     Returns: rₜ, [T, ...], 0 at masked positions; a response without tokens gets nothing.
-    Reference: Ouyang et al. 2022, arXiv:2203.02155, eq. 2; note 004, 3.4.1 (compute_rewards).
+    Reference: Ouyang et al. 2022, arXiv:2203.02155, section 3.5; note 004, 3.4.1 (compute_rewards).
     """
     shape = checks.sequence(log_prob=log_prob, ref_log_prob=ref_log_prob)
     if checks.same_shape(score=score) != shape[1:]:
@@ -66,7 +66,7 @@ def linear_length_penalty(length: Array, limit: Scalar, coefficient: Scalar) -> 
     Args:
       length: L, number of tokens, [...].
       limit: L₀; 0 prices every token.
-    Reference: Singhal et al. 2023, arXiv:2310.03716, section 5 (length penalty).
+    Reference: Singhal et al. 2023, arXiv:2310.03716.
     """
     checks.fits((), limit=limit, coefficient=coefficient)
     return -coefficient * jnp.maximum(_real(length) - limit, 0.0)
@@ -108,4 +108,6 @@ def potential_shaping(potential: Array, next_potential: Array, discount: Scalar)
 
 def _real(length: Array) -> Array:
     checks.numeric(length=length)
-    return jnp.asarray(length, jnp.promote_types(length.dtype, jnp.float32))
+    return (
+        length if jnp.issubdtype(length.dtype, jnp.floating) else jnp.asarray(length, jnp.float32)
+    )

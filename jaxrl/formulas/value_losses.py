@@ -13,7 +13,7 @@ def squared_loss(value: Array, target: Array) -> Array:
 
         ½ (v − G)²
 
-    Reference: Sutton & Barto 2018, eq. 9.1.
+    Reference: Sutton & Barto 2018, eq. 9.1 (there without ½).
     """
     checks.same_shape(value=value, target=target)
     return 0.5 * jnp.square(value - target)
@@ -49,7 +49,7 @@ def clipped_value_loss(value: Array, old_value: Array, target: Array, eps: Scala
 
         ½ max((v − G)², (v_old + clip(v − v_old, −ε, ε) − G)²)
 
-    Reference: Schulman et al. 2016, arXiv:1506.02438 (PPO's code); note 004, section 3.4.2.
+    Reference: OpenAI Baselines' PPO2 (in no paper); note 004, section 3.4.2.
     """
     shape = checks.same_shape(value=value, old_value=old_value, target=target)
     checks.fits(shape, eps=eps)

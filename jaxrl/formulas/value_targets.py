@@ -57,7 +57,7 @@ def soft_value(q: Array, temperature: Scalar, mask: Array | None = None) -> Arra
 
         v = τ log Σₐ exp(Q(s, a) / τ)
 
-    Reference: Haarnoja et al. 2017, arXiv:1702.08165, eq. 4.
+    Reference: Haarnoja et al. 2017, arXiv:1702.08165, eq. 5.
     """
     mask = checks.optional_flag(checks.sequence(q=q), mask=mask)
     checks.fits((), temperature=temperature)
@@ -155,8 +155,8 @@ def munchausen_target(
 
     Args:
       q, next_q: of the target network at s and s′, [..., A].
-      clip: l₀ < 0.
-    Reference: Vieillard et al. 2020, arXiv:2007.14430, eq. 1.
+      clip: l₀ < 0, which keeps the logarithm of a rare action finite.
+    Reference: Vieillard et al. 2020, arXiv:2007.14430.
     """
     checks.fits((), alpha=alpha, clip=clip)
     log_policy = action_value(q, action) - soft_value(q, temperature)  # τ log π(a | s)
@@ -191,7 +191,7 @@ def watkins_target(
 
     Args:
       q, next_q: Q(sₜ, ·) and Q(s′ₜ, ·), [T, ..., A].
-    Reference: Watkins 1989, section 7; Sutton & Barto 2018, section 12.10.
+    Reference: Watkins 1989; Sutton & Barto 2018, section 12.10.
     """
     taken = action_value(q, action)
     checks.fits(taken.shape, lam=lam)
@@ -239,7 +239,7 @@ def smoothed_action(
     Args:
       noise: ε, standard normal, the shape of `action`.
       low, high: bounds, numbers or arrays that fit `action`.
-    Reference: Fujimoto et al. 2018, arXiv:1802.09477, eq. 14.
+    Reference: Fujimoto et al. 2018, arXiv:1802.09477, eq. 14; the bounds are the action space's.
     """
     shape = checks.sequence(action=action, noise=noise)
     checks.fits(shape, scale=scale, clip=clip, low=low, high=high)
@@ -311,7 +311,7 @@ def discrete_soft_value(q: Array, logits: Array, temperature: Scalar) -> Array:
 
     Args:
       q, logits: [..., A]; a logit of −∞ marks an illegal action.
-    Reference: Christodoulou 2019, arXiv:1910.07207, eq. 10.
+    Reference: Christodoulou 2019, arXiv:1910.07207.
     """
     shape = checks.sequence(q=q, logits=logits)
     checks.fits(shape[:-1], temperature=temperature)

@@ -46,7 +46,7 @@ def reward_to_go(reward: Array, next_value: Array, discount: Scalar, done: Array
       next_value: v′ₜ, counted where the episode is cut (truncation, end of the window); zeros for
         a critic-free return, which then ends there.
     Returns: Gₜ, [T, ...].
-    Reference: Sutton et al. 1999, eq. 2; note 001, weighting 2.
+    Reference: Sutton et al. 1999, section 1; note 001, weighting 2.
     """
     return lambda_return(reward, next_value, discount, done, 1.0)
 

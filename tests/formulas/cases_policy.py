@@ -91,10 +91,9 @@ def _weighting_cases() -> list[Case]:
     episodes = {**shapes(episode), "number": draw(episode, PLAIN, discount=0.9)}
     errors = "reward value next_value discount"
     baseline = {
-        **two("returns baseline"),
         "per sequence": draw("returns baseline", DEEP, baseline=normal(shape=(1, 2, 3))),
+        "number": draw("returns baseline", PLAIN, baseline=0.3),
     }
-    number = {"number": draw("returns baseline", PLAIN, baseline=0.3)}
     q = {
         "plain": draw("q action", (*PLAIN, 4), action=integers(4, PLAIN)),
         "line": draw("q action", (5, 1), action=integers(1, LINE)),
@@ -106,8 +105,8 @@ def _weighting_cases() -> list[Case]:
     return [
         *row("trajectory_return", episodes, differentiable=("reward", "next_value")),
         *row("reward_to_go", episodes, differentiable=("reward", "next_value")),
-        *row("baselined_return", baseline, differentiable=("returns", "baseline")),
-        *row("baselined_return", number, differentiable=("returns",), free=("returns",)),
+        *row("baselined_return", two("returns baseline"), differentiable=("returns", "baseline")),
+        *row("baselined_return", baseline, differentiable=("returns",), free=("returns",)),
         *row("action_value", q, differentiable=("q",)),
         *row("action_advantage", policy, differentiable=("q", "prob")),
         *row("td_error", shapes(errors), differentiable=("reward", "value", "next_value")),
@@ -288,6 +287,7 @@ def _other_group_cases(row: Callable[..., list[Case]]) -> list[Case]:
             {"first visit": _smoothed(0), "later visits": _smoothed(3)},
             opaque=("state",),
             axis=-1,
+            bfloat16=None,  # the state stays in float32
         ),
     ]
 

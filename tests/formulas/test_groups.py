@@ -189,6 +189,13 @@ def test_a_first_visit_is_grpo() -> None:
     np.testing.assert_allclose(state.variance, [0.0, 0.0, 0.1875])
 
 
+def test_the_memory_stays_in_float32() -> None:
+    reward = jnp.array([[1, 0, 0, 0]], jnp.bfloat16)
+    advantage, state = smoothed_advantage(smoothed_state(1), np.int32([0]), reward)
+    assert all(x.dtype == jnp.float32 for x in state)
+    assert_near(advantage.astype(jnp.float32), group_relative(reward, ddof=0, eps=0.0), 1e-2)
+
+
 def test_the_memory_is_of_all_responses_so_far() -> None:
     """After each visit mean and variance are those of all rewards of the prompt, seen at once."""
     rng = np.random.default_rng(2)

@@ -90,6 +90,20 @@ def test_gradient_by_finite_differences_of_the_oracle() -> None:
     np.testing.assert_allclose(jax.grad(ours)(logits), exact, atol=1e-5)
 
 
+def test_more_logits_than_are_read_at_a_time() -> None:
+    """A CPU reads large logits in blocks, the last of which overlaps the one before."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(7, 101, 1601)).astype(np.float32)
+    action = rng.integers(0, 1601, (7, 101)).astype(np.int32)
+    logits[0, 0, :1600], action[0, 0] = -np.inf, 1600
+
+    def summed(f: Any) -> Any:
+        return jax.jit(jax.value_and_grad(lambda x: sum(jnp.sum(y) for y in f(x, action))))
+
+    assert_near(log_prob_and_entropy(logits, action), naive(logits, action), 1e-5)
+    assert_near(summed(log_prob_and_entropy)(logits), summed(naive)(logits), 1e-5)
+
+
 def test_scores_average_to_nothing() -> None:
     """The gradient of log pi, averaged over the policy's own actions."""
     logits = LOGITS[0, 0]
