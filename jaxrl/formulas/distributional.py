@@ -71,7 +71,7 @@ def quantile_huber_loss(quantile: Array, tau: Array, target: Array, kappa: Scala
       quantile: qᵢ, [..., N].
       tau: τᵢ: fixed levels [N] (`quantile_midpoints`), or sampled ones [..., N] (IQN).
       target: yⱼ, samples or quantiles of the target, [..., M].
-    Reference: Dabney et al. 2018, arXiv:1710.10044, eq. 10 (there without 1/κ); arXiv:1806.06923, eq. 3.
+    Reference: Dabney et al. 2018, arXiv:1710.10044, eq. 10 (without 1/κ); arXiv:1806.06923.
     """
     shape = checks.sequence(quantile=quantile)
     if checks.sequence(target=target)[:-1] != shape[:-1]:

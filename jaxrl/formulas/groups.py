@@ -86,7 +86,7 @@ def leave_one_out(
 
         Âᵢ = Rᵢ − 1/(G − 1) Σ_{j≠i} Rⱼ = G/(G − 1) (Rᵢ − mean R)
 
-    Reference: Kool et al. 2019; Ahmadian et al. 2024, arXiv:2402.14740, section 2.3; note 001, RLOO.
+    Reference: Kool et al. 2019; Ahmadian et al. 2024, arXiv:2402.14740, section 2.3; note 001.
     >>> leave_one_out(jnp.array([1.0, 2.0, 3.0]))
     Array([-1.5,  0. ,  1.5], dtype=float32)
     """

@@ -108,6 +108,5 @@ def potential_shaping(potential: Array, next_potential: Array, discount: Scalar)
 
 def _real(length: Array) -> Array:
     checks.numeric(length=length)
-    return (
-        length if jnp.issubdtype(length.dtype, jnp.floating) else jnp.asarray(length, jnp.float32)
-    )
+    is_real = jnp.issubdtype(length.dtype, jnp.floating)
+    return length if is_real else jnp.asarray(length, jnp.float32)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from tests.formulas.near import assert_near
 
 SHAPE = (8, 3)
 ONES = np.ones(SHAPE, np.float32)
+compiled_gae, compiled_masked_gae, compiled_whiten = map(jax.jit, (gae, masked_gae, whiten))
 
 
 def window(seed: int) -> dict[str, Any]:
@@ -145,12 +147,14 @@ def test_masked_gae_is_gae_of_the_tokens_alone(mask: list[bool], seed: int) -> N
     rng = np.random.default_rng(seed)
     reward, value = rng.normal(size=(2, 10)).astype(np.float32)
     kept = np.array(mask)
-    long = np.asarray(masked_gae(reward, value, kept, 0.9, 0.8, last_value=0.5))
+    long = np.asarray(compiled_masked_gae(reward, value, kept, 0.9, 0.8, last_value=0.5))
     assert not long[~kept].any()
     if kept.any():
         after = np.append(value[kept][1:], np.float32(0.5))
         never = np.zeros(kept.sum(), bool)
-        assert_near(long[kept], gae(reward[kept], value[kept], after, 0.9, never, 0.8), 1e-5)
+        assert_near(
+            long[kept], compiled_gae(reward[kept], value[kept], after, 0.9, never, 0.8), 1e-5
+        )
 
 
 @settings(deadline=None, max_examples=25)
@@ -159,14 +163,19 @@ def test_neither_order_nor_padding_matters(seed: int, order: list[int], padding:
     rng = np.random.default_rng(seed)
     names = "reward value mask discount lam"
     data = draw(names, SHAPE, discount=0.9, lam=0.8)(rng)
-    advantage = np.asarray(masked_gae(**data))
+    advantage = np.asarray(compiled_masked_gae(**data))
     arrays = {k: data[k] for k in ("reward", "value", "mask")}
-    shuffled = masked_gae(**{**data, **{k: x[:, order] for k, x in arrays.items()}})
+    shuffled = compiled_masked_gae(**{**data, **{k: x[:, order] for k, x in arrays.items()}})
     np.testing.assert_allclose(shuffled, advantage[:, order], rtol=1e-6)
     longer = {k: np.pad(x, ((0, padding), (0, 0))) for k, x in arrays.items()}
-    np.testing.assert_allclose(masked_gae(**{**data, **longer})[:-padding], advantage, rtol=1e-6)
-    white, long = whiten(advantage, data["mask"]), np.pad(advantage, ((0, padding), (0, 0)))
-    assert_near(whiten(long, longer["mask"])[:-padding], white, 1e-5)
+    np.testing.assert_allclose(
+        compiled_masked_gae(**{**data, **longer})[:-padding], advantage, rtol=1e-6
+    )
+    white, long = (
+        compiled_whiten(advantage, data["mask"]),
+        np.pad(advantage, ((0, padding), (0, 0))),
+    )
+    assert_near(compiled_whiten(long, longer["mask"])[:-padding], white, 1e-5)
 
 
 def test_an_adaptive_lambda_grows_with_length() -> None:

@@ -20,7 +20,7 @@ def whole(b: Any, a: Any) -> tuple[Any, Any]:
     return b, a
 
 
-@pytest.mark.parametrize("num_steps", [1, 2, 7, 512, 4096])
+@pytest.mark.parametrize("num_steps", [1, 7, 4096])
 def test_both_forms_agree_on_the_longest_memory(num_steps: int) -> None:
     """With discount = lam = 1 nothing is ever forgotten: the worst case for rounding."""
     keys = jax.random.split(jax.random.key(num_steps), 3)
