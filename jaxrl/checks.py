@@ -22,6 +22,16 @@ def _is_kind(x: Any, kind: Any) -> bool:
     return _is_array(x) and jnp.issubdtype(x.dtype, kind)
 
 
+def is_bool(x: Any) -> bool:
+    """Whether `x` is an array of bool."""
+    return _is_kind(x, jnp.bool)
+
+
+def _is_weak_scalar(x: Any) -> bool:
+    """Whether `x` is a Python integer that passed through `jit`."""
+    return isinstance(x, jax.Array) and _is_kind(x, jnp.integer) and x.ndim == 0 and x.weak_type
+
+
 def _describe(x: Any) -> str:
     if not _is_array(x):
         return f"a {type(x).__name__}"
@@ -60,10 +70,18 @@ def sequence(**arrays: Any) -> Shape:
     return shape
 
 
+def table(shape: Shape, **arrays: Any) -> None:
+    """Require floating arrays of one shape: `shape` and an axis more, of actions, which is last."""
+    first, *_ = arrays
+    if same_shape(**arrays)[:-1] != shape or arrays[first].ndim == 0:
+        came = arrays[first].shape
+        raise ValueError(f"{first} must have the shape {shape} and an axis of actions, not {came}")
+
+
 def fits(shape: Shape, **values: Any) -> None:
     """Require numbers, or floating arrays of the same rank that broadcast to `shape`."""
     for name, x in values.items():
-        if isinstance(x, int | float):
+        if isinstance(x, int | float) or _is_weak_scalar(x):
             continue
         if not _is_kind(x, jnp.floating):
             raise TypeError(f"{name} must be a number or an array of floats, not {_describe(x)}")
@@ -74,11 +92,11 @@ def fits(shape: Shape, **values: Any) -> None:
 def flag(shape: Shape, **flags: Any) -> Array:
     """Require one array of flags (bool, or 0 and 1 of any dtype) of `shape`; return it as bool."""
     ((name, x),) = flags.items()
-    if not (_is_kind(x, jnp.bool) or _is_kind(x, jnp.number)):
+    if not (is_bool(x) or _is_kind(x, jnp.number)):
         raise TypeError(f"{name} must be an array of flags, not {_describe(x)}")
     if x.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, not {x.shape}")
-    return jnp.asarray(x) if _is_kind(x, jnp.bool) else x != 0
+    return jnp.asarray(x) if is_bool(x) else x != 0
 
 
 def optional_flag(shape: Shape, **flags: Any) -> Array:

@@ -40,5 +40,5 @@ def next_step(x: Array, last: Array) -> Array:
 
 
 def legal(values: Array, mask: Array) -> Array:
-    """`values` with −∞ at illegal actions, so that no maximum or softmax ever picks one."""
-    return jnp.where(mask, values, -jnp.inf)
+    """`values` with −∞ at illegal actions, and above that at the worst of the legal ones."""
+    return jnp.where(mask, jnp.maximum(values, jnp.finfo(values.dtype).min), -jnp.inf)

@@ -131,6 +131,7 @@ from jaxrl.formulas.value_losses import (
     expectile_loss,
     explained_variance,
     huber_loss,
+    squared_distance,
     squared_loss,
 )
 from jaxrl.formulas.value_targets import (
@@ -288,6 +289,7 @@ __all__ = [
     "soft_q_target",
     "soft_value",
     "squared_cloning_loss",
+    "squared_distance",
     "squared_loss",
     "td_error",
     "td_target",

@@ -36,13 +36,7 @@ def gae(
     shape = checks.sequence(reward=reward, value=value, next_value=next_value)
     checks.fits(shape, discount=discount, lam=lam)
     done = checks.flag(shape, done=done)
-
-    def coefficients(
-        r: Array, v: Array, v_next: Array, g: Array, d: Array, lam: Array
-    ) -> tuple[Array, Array]:
-        return r + g * v_next - v, g * lam * (1 - d)
-
-    return recurrence(coefficients, (reward, value, next_value, discount, done, lam))
+    return recurrence(_traced_error, (reward, value, next_value, discount, done, lam))
 
 
 def masked_gae(
@@ -72,15 +66,8 @@ def masked_gae(
     checks.fits(shape[1:], last_value=last_value)
     reward, value = jnp.where(mask, reward, 0.0), jnp.where(mask, value, 0.0)
     last = jnp.broadcast_to(jnp.asarray(last_value, value.dtype), shape[1:])
-    following = recurrence(lambda v, m: (m * v, 1 - m), (value, mask), last)
-    next_value = next_step(following, last)
-
-    def coefficients(
-        r: Array, v: Array, v_next: Array, m: Array, g: Array, lam: Array
-    ) -> tuple[Array, Array]:
-        return m * (r + g * v_next - v), m * g * lam + (1 - m)
-
-    carried = recurrence(coefficients, (reward, value, next_value, mask, discount, lam))
+    next_value = next_step(recurrence(_nearest, (value, mask), last), last)
+    carried = recurrence(_gapped_error, (reward, value, next_value, discount, mask, lam))
     return jnp.where(mask, carried, 0.0)
 
 
@@ -124,13 +111,8 @@ def vtrace(
     shape = checks.sequence(reward=reward, value=value, next_value=next_value, rho=rho, trace=trace)
     checks.fits(shape, discount=discount)
     done = checks.flag(shape, done=done)
-
-    def coefficients(
-        r: Array, v: Array, v_next: Array, g: Array, d: Array, rho: Array, c: Array
-    ) -> tuple[Array, Array]:
-        return rho * (r + g * v_next - v), g * (1 - d) * c
-
-    return value + recurrence(coefficients, (reward, value, next_value, discount, done, rho, trace))
+    inputs = (reward, value, next_value, discount, done, trace, rho)
+    return value + recurrence(_traced_error, inputs)
 
 
 def vtrace_advantage(
@@ -177,13 +159,8 @@ def retrace(
     checks.fits(shape, discount=discount)
     done = checks.flag(shape, done=done)
     next_trace = next_step(trace, jnp.zeros_like(trace[-1]))
-
-    def coefficients(
-        r: Array, q: Array, v_next: Array, g: Array, d: Array, c: Array
-    ) -> tuple[Array, Array]:
-        return r + g * v_next - q, g * (1 - d) * c
-
-    return q + recurrence(coefficients, (reward, q, next_value, discount, done, next_trace))
+    inputs = (reward, q, next_value, discount, done, next_trace)
+    return q + recurrence(_traced_error, inputs)
 
 
 def whiten(x: Array, mask: Array | None = None, *, ddof: int = 0, eps: Scalar = 1e-8) -> Array:
@@ -203,3 +180,22 @@ def whiten(x: Array, mask: Array | None = None, *, ddof: int = 0, eps: Scalar = 
     x = x - x.ravel()[jnp.argmax(mask)]  # a member, so that equal entries become exactly 0
     centred = x - masked_mean(x, mask)
     return jnp.where(mask, standardise(centred, masked_var(x, mask, ddof=ddof), eps), 0.0)
+
+
+def _traced_error(
+    r: Array, v: Array, v_next: Array, g: Array, d: Array, c: Array, rho: Scalar = 1.0
+) -> tuple[Array, Array]:
+    """ρ δ and the γ (1 − d) c by which later errors count: GAE, V-trace and Retrace alike."""
+    return rho * (r + g * v_next - v), g * (1 - d) * c
+
+
+def _gapped_error(
+    r: Array, v: Array, v_next: Array, g: Array, m: Array, c: Array
+) -> tuple[Array, Array]:
+    """δ and γ c at a valid position; what comes later, unchanged, at a masked one."""
+    return m * (r + g * v_next - v), m * g * c + (1 - m)
+
+
+def _nearest(x: Array, m: Array) -> tuple[Array, Array]:
+    """x at a valid position, what comes later at a masked one."""
+    return m * x, 1 - m

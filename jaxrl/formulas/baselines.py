@@ -38,21 +38,22 @@ def moving_baseline(baseline: Array, returns: Array, decay: Scalar) -> Array:
     """
     checks.sequence(returns=returns)
     checks.fits((), baseline=baseline, decay=decay)
-    return decay * baseline + (1 - decay) * widen(returns).mean()
+    mean = widen(returns).mean().astype(jnp.asarray(baseline).dtype)
+    return decay * baseline + (1 - decay) * mean
 
 
-def optimal_baseline(returns: Array, score_norm: Array) -> Array:
+def optimal_baseline(returns: Array, squared_score: Array) -> Array:
     """The constant baseline of least variance: returns weighted by the squared score.
 
         b* = E[‖∇ log π‖² G] / E[‖∇ log π‖²]
 
     Args:
-      score_norm: ‖∇_θ log π(aₜ | sₜ)‖², [T, ...].
+      squared_score: ‖∇_θ log π(aₜ | sₜ)‖², [T, ...].
     Returns: b*, a scalar; 0 where all scores vanish.
     Reference: Greensmith et al. 2004, JMLR 5.
     """
-    checks.sequence(returns=returns, score_norm=score_norm)
-    return divide(widen(returns * score_norm).sum(), widen(score_norm).sum())
+    checks.sequence(returns=returns, squared_score=squared_score)
+    return divide(widen(returns * squared_score).sum(), widen(squared_score).sum())
 
 
 def action_dependent_loss(logits: Array, action: Array, weight: Array, baseline: Array) -> Array:

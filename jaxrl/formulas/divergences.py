@@ -115,4 +115,4 @@ def categorical_entropy(logits: Array) -> Array:
     Reference: Shannon 1948, doi:10.1002/j.1538-7305.1948.tb01338.x, section 6.
     """
     shape = checks.sequence(logits=logits)
-    return softmax.log_prob_and_entropy(logits, jnp.zeros(shape[:-1], jnp.int32))[1]
+    return softmax.taken_and_entropy(logits, jnp.zeros(shape[:-1], jnp.int32))[1]

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from jaxrl import checks
 from jaxrl.formulas.log_probs import selected_log_prob
+from jaxrl.formulas.value_losses import squared_distance
 from jaxrl.types import Array, Scalar
 
 
@@ -17,7 +18,7 @@ def icm_forward_loss(prediction: Array, feature: Array) -> Array:
     Reference: Pathak et al. 2017, arXiv:1705.05363, eq. 5; note 004, question 9-3.
     """
     checks.sequence(prediction=prediction, feature=feature)
-    return 0.5 * jnp.square(prediction - feature).sum(-1)
+    return squared_distance(prediction, feature)
 
 
 def icm_inverse_loss(logits: Array, action: Array) -> Array:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxrl import checks
 from jaxrl.formulas.advantages import whiten
 from jaxrl.formulas.returns import discounted_return
+from jaxrl.formulas.weightings import baselined_return
 from jaxrl.numerics import divide, standardise, widen
 from jaxrl.types import Array, Scalar
 
@@ -113,12 +114,8 @@ def leave_one_out_relative(
     checks.fits((), eps=eps)
     count, centred, squares = _moments(groups)
     beyond = centred * divide(count, count - 1)
-    x, low, high = groups.reward, -groups.largest(-groups.reward), groups.largest(groups.reward)
-    num_low, num_high = groups.total(x == low), groups.total(x == high)
-    alone = ((x == high) & (num_low >= count - 1)) | ((x == low) & (num_high >= count - 1))
-    others = jnp.maximum(squares - centred * beyond, 0.0)
+    others = _squares_of_others(groups, squares - centred * beyond)
     variance = divide(others, jnp.maximum(count - 2, 0.0))
-    variance = jnp.where(alone, 0.0, variance)
     scaled = jnp.where(variance > 0, standardise(beyond, variance, eps), beyond)
     return jnp.where(groups.member, scaled, 0.0)
 
@@ -152,7 +149,7 @@ def greedy_advantage(reward: Array, greedy_reward: Array) -> Array:
     Reference: Li et al. 2023, arXiv:2310.10505.
     """
     checks.fits(checks.sequence(reward=reward), greedy_reward=greedy_reward)
-    return reward - greedy_reward
+    return baselined_return(reward, greedy_reward)
 
 
 def length_weighted_advantage(reward: Array, length: Array) -> Array:
@@ -231,7 +228,7 @@ def smoothed_advantage(
 def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Groups:
     shape = checks.sequence(reward=reward)
     reward = widen(reward)
-    if group is None:
+    if group is None and num_groups is None:
         return _Groups(
             reward=reward,
             count=jnp.full((1,) * len(shape), shape[-1], reward.dtype),
@@ -240,8 +237,11 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
             shift=reward[..., :1],
             member=True,
         )
-    if len(shape) != 1 or num_groups is None:
-        raise ValueError(f"group needs a flat reward [N] and num_groups, not {shape}, {num_groups}")
+    if group is None or num_groups is None or len(shape) != 1:
+        raise ValueError(
+            f"group and num_groups belong together, with a flat reward [N], not {shape}: "
+            f"num_groups is {num_groups}, group {'missing' if group is None else 'given'}"
+        )
     checks.integer(shape, group=group)
     checks.at_least(1, num_groups=num_groups)
     member = (group >= 0) & (group < num_groups)
@@ -264,3 +264,19 @@ def _moments(groups: _Groups) -> _Moments:
     first, second = groups.total(distance), groups.total(jnp.square(distance))
     mean = divide(first, groups.count)
     return _Moments(groups.count, distance - mean, jnp.maximum(second - first * mean, 0.0))
+
+
+def _squares_of_others(groups: _Groups, difference: Array) -> Array:
+    """Σ_{j≠i} (Rⱼ − mean_{j≠i} R)²: `difference`, but for a lone extreme, whose digits it lacks."""
+    x, high, low = groups.reward, groups.largest(groups.reward), -groups.largest(-groups.reward)
+
+    def without(extreme: Array, opposite: Array) -> Array:
+        rest = x != extreme
+        distance = jnp.where(rest, x - opposite, 0.0)
+        first, second = groups.total(distance), groups.total(jnp.square(distance))
+        return second - divide(jnp.square(first), groups.total(rest))
+
+    lone_high = (x == high) & (groups.total(x == high) == 1)
+    lone_low = (x == low) & (groups.total(x == low) == 1)
+    squares = jnp.where(lone_high, without(high, low), difference)
+    return jnp.maximum(jnp.where(lone_low & ~lone_high, without(low, high), squares), 0.0)

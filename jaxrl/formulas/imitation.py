@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxrl import checks
 from jaxrl.formulas.log_probs import selected_log_prob
+from jaxrl.formulas.value_losses import squared_distance
 from jaxrl.types import Array
 
 
@@ -34,7 +35,7 @@ def squared_cloning_loss(action: Array, expert_action: Array) -> Array:
     Reference: Pomerleau 1991, doi:10.1162/neco.1991.3.1.88.
     """
     checks.sequence(action=action, expert_action=expert_action)
-    return 0.5 * jnp.square(action - expert_action).sum(-1)
+    return squared_distance(action, expert_action)
 
 
 def discriminator_loss(logit: Array, expert: Array) -> Array:

@@ -32,7 +32,7 @@ def selected_log_prob(logits: Array, action: Array) -> Array:
     Array([-1.3862944], dtype=float32)
     """
     checks.integer(checks.sequence(logits=logits)[:-1], action=action)
-    return softmax.log_prob_and_entropy(logits, action)[0]
+    return softmax.taken_and_entropy(logits, action)[0]
 
 
 def log_prob_and_entropy(logits: Array, action: Array) -> tuple[Array, Array]:
@@ -46,7 +46,7 @@ def log_prob_and_entropy(logits: Array, action: Array) -> tuple[Array, Array]:
     Reference: as `selected_log_prob` and `categorical_entropy`, whose normaliser it shares.
     """
     checks.integer(checks.sequence(logits=logits)[:-1], action=action)
-    return softmax.log_prob_and_entropy(logits, action)
+    return softmax.taken_and_entropy(logits, action)
 
 
 def hidden_log_prob_and_entropy(

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxrl import checks
 from jaxrl.numerics import accumulator
 from jaxrl.types import Array, Scalar
 
@@ -22,14 +23,27 @@ def recurrence(coefficients: Coefficients, inputs: tuple[Scalar, ...], last: Sca
     log T parallel steps. Sums are taken in float32 or wider.
 
     Args:
-      coefficients: makes (bₜ, aₜ) from one time slice of each input, elementwise.
-      inputs: arrays [T, ...]; numbers and arrays with a time axis of 1 are the same at every step.
+      coefficients: makes (bₜ, aₜ) from one time slice of each input, elementwise. A function of a
+        module, not a closure, lets calls outside of `jit` find their compiled code again.
+      inputs: [T, ...], the first of floats; others may be flags, numbers, or arrays that fit.
       last: x_T, [...] or a number.
     Returns: xₜ, [T, ...], in the type of the first input.
     Reference: Blelloch 1990, CMU-CS-90-190 (recurrences as scans).
     >>> recurrence(lambda b, a: (b, a), (jnp.ones(3), 0.5))
     Array([1.75, 1.5 , 1.  ], dtype=float32)
     """
+    if not inputs:
+        raise ValueError("inputs must hold at least one array [T, ...], not be empty")
+    shape = checks.sequence(**{"inputs[0]": inputs[0]})
+    for i, x in enumerate(inputs):
+        check = checks.flag if checks.is_bool(x) else checks.fits
+        check(shape, **{f"inputs[{i}]": x})
+    checks.fits(shape[1:], last=last)
+    return _solve(coefficients, last, *inputs)
+
+
+@partial(jax.jit, static_argnums=0)
+def _solve(coefficients: Coefficients, last: Scalar, *inputs: Scalar) -> Array:
     arrays = tuple(jnp.asarray(x) for x in inputs)
     scan, compose = partial(_scan, coefficients), partial(_compose, coefficients)
     return jax.lax.platform_dependent(jnp.asarray(last), *arrays, cpu=scan, default=compose)

@@ -56,6 +56,8 @@ def masked_var(x: Array, mask: Array, axis: Axis = None, *, ddof: int = 0) -> Ar
     checks.at_least(0, ddof=ddof)
     valid = jnp.where(mask, widen(x), 0.0)
     count = mask.sum(axis, dtype=valid.dtype, keepdims=True)
+    member = jnp.max(valid, axis, keepdims=True, where=mask, initial=-jnp.inf)
+    valid = jnp.where(mask, valid - member, 0.0)  # equal entries become exactly 0
     mean = divide(valid.sum(axis, keepdims=True), count)
     squares = jnp.where(mask, jnp.square(valid - mean), 0.0).sum(axis)
     return divide(squares, jnp.maximum(count.reshape(squares.shape) - ddof, 0.0))

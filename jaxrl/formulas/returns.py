@@ -31,7 +31,7 @@ def discounted_return(reward: Array, discount: Scalar, last: Scalar = 0.0) -> Ar
     shape = checks.sequence(reward=reward)
     checks.fits(shape, discount=discount)
     checks.fits(shape[1:], last=last)
-    return recurrence(lambda r, g: (r, g), (reward, discount), last)
+    return recurrence(_as_given, (reward, discount), last)
 
 
 def n_step_return(reward: Array, next_value: Array, discount: Scalar, done: Array, n: int) -> Array:
@@ -75,9 +75,13 @@ def lambda_return(
     shape = checks.sequence(reward=reward, next_value=next_value)
     checks.fits(shape, discount=discount, lam=lam)
     done = checks.flag(shape, done=done)
+    return recurrence(_mixture, (reward, next_value, discount, done, lam), next_value[-1])
 
-    def coefficients(r: Array, v: Array, g: Array, d: Array, lam: Array) -> tuple[Array, Array]:
-        trace = lam * (1 - d)
-        return r + g * (1 - trace) * v, g * trace
 
-    return recurrence(coefficients, (reward, next_value, discount, done, lam), next_value[-1])
+def _as_given(b: Array, a: Array) -> tuple[Array, Array]:
+    return b, a
+
+
+def _mixture(r: Array, v_next: Array, g: Array, d: Array, lam: Array) -> tuple[Array, Array]:
+    trace = lam * (1 - d)
+    return r + g * (1 - trace) * v_next, g * trace

@@ -55,7 +55,7 @@ def soft_overlong_penalty(length: Array, max_length: Scalar, cache: Scalar) -> A
     """
     checks.fits((), max_length=max_length, cache=cache)
     excess = _real(length) - (max_length - cache)
-    return -jnp.clip(excess / cache, 0.0, 1.0)
+    return jnp.where(excess > 0, -jnp.minimum(excess / cache, 1.0), 0.0)
 
 
 def linear_length_penalty(length: Array, limit: Scalar, coefficient: Scalar) -> Array:

@@ -19,6 +19,19 @@ def squared_loss(value: Array, target: Array) -> Array:
     return 0.5 * jnp.square(value - target)
 
 
+def squared_distance(x: Array, y: Array) -> Array:
+    """Squared error of vectors.
+
+        ½ ‖x − y‖² = ½ Σᵢ (xᵢ − yᵢ)²
+
+    Args:
+      x, y: [..., D].
+    Reference: Bishop 2006, eq. 1.2.
+    """
+    checks.sequence(x=x, y=y)
+    return squared_loss(x, y).sum(-1)
+
+
 def huber_loss(value: Array, target: Array, delta: Scalar = 1.0) -> Array:
     """Huber loss: squared near the target, linear far from it.
 

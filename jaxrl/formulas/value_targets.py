@@ -49,7 +49,7 @@ def expected_value(q: Array, prob: Array) -> Array:
     Reference: van Seijen et al. 2009, doi:10.1109/ADPRL.2009.4927542.
     """
     checks.sequence(q=q, prob=prob)
-    return jnp.sum(prob * jnp.where(prob > 0, q, 0.0), -1)
+    return jnp.sum(prob * jnp.where(q > -jnp.inf, q, 0.0), -1)
 
 
 def soft_value(q: Array, temperature: Scalar, mask: Array | None = None) -> Array:
@@ -61,7 +61,8 @@ def soft_value(q: Array, temperature: Scalar, mask: Array | None = None) -> Arra
     """
     mask = checks.optional_flag(checks.sequence(q=q), mask=mask)
     checks.fits((), temperature=temperature)
-    return temperature * jax.nn.logsumexp(legal(q, mask) / temperature, -1)
+    scaled = jnp.where(mask, q, 0.0) / temperature
+    return temperature * jax.nn.logsumexp(legal(scaled, mask), -1)
 
 
 def td_target(reward: Array, next_value: Array, discount: Scalar) -> Array:
@@ -87,6 +88,7 @@ def q_learning_target(
       next_q: Q(s′, ·), [..., A].
     Reference: Mnih et al. 2015, doi:10.1038/nature14236; note 004, question 3-2.
     """
+    checks.table(checks.sequence(reward=reward), next_q=next_q)
     return td_target(reward, max_value(next_q, mask), discount)
 
 
@@ -97,6 +99,9 @@ def sarsa_target(reward: Array, next_q: Array, next_action: Array, discount: Sca
 
     Reference: Rummery & Niranjan 1994, CUED/F-INFENG/TR 166; note 004, question 3-3.
     """
+    shape = checks.sequence(reward=reward)
+    checks.table(shape, next_q=next_q)
+    checks.integer(shape, next_action=next_action)
     return td_target(reward, action_value(next_q, next_action), discount)
 
 
@@ -107,6 +112,7 @@ def expected_sarsa_target(reward: Array, next_q: Array, prob: Array, discount: S
 
     Reference: van Seijen et al. 2009, doi:10.1109/ADPRL.2009.4927542.
     """
+    checks.table(checks.sequence(reward=reward), next_q=next_q, prob=prob)
     return td_target(reward, expected_value(next_q, prob), discount)
 
 
@@ -122,6 +128,7 @@ def double_q_target(
       selector: Q_sel(s′, ·) of the online network, [..., A].
     Reference: van Hasselt et al. 2016, arXiv:1509.06461, eq. 4; note 004, question 4-7.
     """
+    checks.table(checks.sequence(reward=reward), next_q=next_q, selector=selector)
     return td_target(reward, double_value(next_q, selector, mask), discount)
 
 
@@ -134,6 +141,7 @@ def soft_q_target(
 
     Reference: Haarnoja et al. 2017, arXiv:1702.08165, theorem 3.
     """
+    checks.table(checks.sequence(reward=reward), next_q=next_q)
     return td_target(reward, soft_value(next_q, temperature, mask), discount)
 
 
@@ -158,6 +166,7 @@ def munchausen_target(
       clip: l₀ < 0, which keeps the logarithm of a rare action finite.
     Reference: Vieillard et al. 2020, arXiv:2007.14430.
     """
+    checks.table(checks.sequence(reward=reward), q=q, next_q=next_q)
     checks.fits((), alpha=alpha, clip=clip)
     log_policy = action_value(q, action) - soft_value(q, temperature)  # τ log π(a | s)
     bonus = alpha * jnp.clip(log_policy, clip, 0.0)
@@ -173,6 +182,7 @@ def peng_target(reward: Array, next_q: Array, discount: Scalar, done: Array, lam
       next_q: Q(s′ₜ, ·), before any reset, [T, ..., A].
     Reference: Peng & Williams 1996, doi:10.1007/BF00114731; Gallici et al. 2024, arXiv:2407.04811.
     """
+    checks.table(checks.sequence(reward=reward), next_q=next_q)
     return lambda_return(reward, max_value(next_q), discount, done, lam)
 
 
@@ -193,8 +203,10 @@ def watkins_target(
       q, next_q: Q(sₜ, ·) and Q(s′ₜ, ·), [T, ..., A].
     Reference: Watkins 1989; Sutton & Barto 2018, section 12.10.
     """
+    shape = checks.sequence(reward=reward)
+    checks.table(shape, q=q, next_q=next_q)
+    checks.fits(shape, lam=lam)
     taken = action_value(q, action)
-    checks.fits(taken.shape, lam=lam)
     trace = jnp.where(taken == max_value(q), lam, jnp.zeros_like(taken))
     return retrace(reward, taken, max_value(next_q), discount, done, trace)
 
@@ -209,9 +221,8 @@ def dueling(value: Array, advantage: Array) -> Array:
       advantage: A(s, ·), [..., A].
     Reference: Wang et al. 2016, arXiv:1511.06581, eq. 9; note 004, question 4-6.
     """
-    centred = advantage - advantage.mean(-1, keepdims=True)
-    checks.same_shape(advantage=advantage[..., 0], value=value)
-    return value[..., None] + centred
+    checks.table(checks.same_shape(value=value), advantage=advantage)
+    return value[..., None] + advantage - advantage.mean(-1, keepdims=True)
 
 
 def deterministic_policy_loss(action: Array, action_gradient: Array) -> Array:

@@ -28,11 +28,7 @@ def trajectory_return(reward: Array, next_value: Array, discount: Scalar, done: 
     returns = reward_to_go(reward, next_value, discount, done)
     ended = checks.flag(reward.shape, done=done)
     first = jnp.concatenate([jnp.ones_like(ended[:1]), ended[:-1]])
-
-    def carry_forward(g: Array, first: Array) -> tuple[Array, Array]:
-        return first * g, 1 - first
-
-    return recurrence(carry_forward, (returns[::-1], first[::-1]))[::-1]
+    return recurrence(_kept, (returns[::-1], first[::-1]))[::-1]
 
 
 def reward_to_go(reward: Array, next_value: Array, discount: Scalar, done: Array) -> Array:
@@ -114,3 +110,8 @@ def td_error(reward: Array, value: Array, next_value: Array, discount: Scalar) -
     shape = checks.sequence(reward=reward, value=value, next_value=next_value)
     checks.fits(shape, discount=discount)
     return reward + discount * next_value - value
+
+
+def _kept(x: Array, fresh: Array) -> tuple[Array, Array]:
+    """Take x where it is fresh, and what was there before elsewhere."""
+    return fresh * x, 1 - fresh

@@ -46,10 +46,6 @@ def _ratio_cases() -> list[Case]:
         **shapes(f"{pair} mask"),
         "empty": draw(f"{pair} mask", PLAIN, mask=always(EMPTY, bool)),
     }
-    alone = {"free": ("log_ratio",), "axis": None}
-    keep = "advantage log_ratio mask threshold"
-    keep_fields = {"mask": "mask", "masked": ("advantage", "log_ratio")}
-    bounds = draw("old_log_prob", PLAIN, old_log_prob=uniform(-9.0, 0.0))
     return [
         *row("token_log_ratio", two(pair), **smooth),
         *row("token_log_ratio", masked, **covered, **smooth),
@@ -62,6 +58,16 @@ def _ratio_cases() -> list[Case]:
             differentiable=("log_prob",),
             value_gradient=False,
         ),
+    ]
+
+
+def _weight_cases() -> list[Case]:
+    row = rows(ratios, ratios_oracle)
+    alone = {"free": ("log_ratio",), "axis": None}
+    keep = "advantage log_ratio mask threshold"
+    keep_fields = {"mask": "mask", "masked": ("advantage", "log_ratio")}
+    bounds = draw("old_log_prob", PLAIN, old_log_prob=uniform(-9.0, 0.0))
+    return [
         *row(
             "dynamic_bounds",
             {"wide": bounds, "line": draw("old_log_prob", LINE)},
@@ -163,6 +169,7 @@ def _value_loss_cases() -> list[Case]:
     covered = {"mask": "mask", "masked": ("value", "target")}
     return [
         *row("squared_loss", two(pair), **by_value),
+        *row("squared_distance", two("x y"), differentiable=("x", "y"), axis=-1),
         *row("huber_loss", two(pair), **by_value),
         *row("huber_loss", {"delta": draw(f"{pair} delta", PLAIN, delta=0.3)}, **by_value),
         *row("expectile_loss", {"number": draw(f"{pair} tau", PLAIN, tau=0.9)}, **by_value),
@@ -306,6 +313,7 @@ def _log_prob_cases() -> list[Case]:
 
 LOSS_CASES = [
     *_ratio_cases(),
+    *_weight_cases(),
     *_policy_loss_cases(),
     *_value_loss_cases(),
     *_divergence_cases(),

@@ -125,7 +125,7 @@ def _baseline_cases() -> list[Case]:
         "empty": draw("returns mask", PLAIN, mask=always(EMPTY, bool)),
     }
     moving = "baseline returns decay"
-    square = {"score_norm": uniform(0.1, 2.0)}
+    square = {"squared_score": uniform(0.1, 2.0)}
     loss = "logits action weight baseline"
     actions = {"action": integers(4, PLAIN), "weight": normal(shape=PLAIN)}
     deep = {"action": integers(2, DEEP), "weight": normal(shape=DEEP)}
@@ -140,10 +140,16 @@ def _baseline_cases() -> list[Case]:
             },
             free=("returns",),
         ),
-        *row("optimal_baseline", two("returns score_norm", **square), differentiable=("returns",)),
+        *row(
+            "optimal_baseline", two("returns squared_score", **square), differentiable=("returns",)
+        ),
         *row(
             "optimal_baseline",
-            {"no score": draw("returns score_norm", PLAIN, score_norm=always(np.zeros(PLAIN)))},
+            {
+                "no score": draw(
+                    "returns squared_score", PLAIN, squared_score=always(np.zeros(PLAIN))
+                )
+            },
         ),
         *row(
             "action_dependent_loss",

@@ -130,9 +130,9 @@ def test_worked_numbers_of_whitening() -> None:
 
 def test_values_in_gaps_have_no_say() -> None:
     """The row of verl's test, with anything in the gaps."""
-    reward = np.float32([0, 0, 0.1, 0.1, 0.1, 0, 0, 0.1, 1, 0, 0])
+    reward = np.array([0, 0, 0.1, 0.1, 0.1, 0, 0, 0.1, 1, 0, 0], np.float32)
     mask = np.array([0, 0, 1, 1, 1, 0, 0, 1, 1, 0, 0], bool)
-    value = np.float32([0, 0, 4, 5, 6, 0, 0, 7, 9, 0, 0])
+    value = np.array([0, 0, 4, 5, 6, 0, 0, 7, 9, 0, 0], np.float32)
     short = masked_gae(reward[mask], value[mask], np.ones(5, bool), 0.9, 0.95)
     for filling in (0.0, 999.0, -1e6):
         filled = np.where(mask, value, np.float32(filling))

@@ -84,7 +84,7 @@ def test_worked_numbers(statistic: Any, reward: Any, expected: Any) -> None:
 
 
 @over_statistics
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("size", [1, 3, 64])
 def test_equals_learn_nothing(statistic: Any, size: int) -> None:
     """Not even the rounding of their mean."""
     both = jax.jit(jax.value_and_grad(lambda r: jnp.sum(jnp.abs(statistic(r)))))
@@ -107,8 +107,8 @@ def test_ragged_groups_of_one_size_are_the_grid(statistic: Any) -> None:
 
 @over_statistics
 def test_who_is_in_no_group_changes_nothing(statistic: Any) -> None:
-    reward = np.float32([1, 0, 7, 2, 9, 3])
-    ids = np.int32([0, 0, -1, 1, -5, 1])
+    reward = np.array([1, 0, 7, 2, 9, 3], np.float32)
+    ids = np.array([0, 0, -1, 1, -5, 1], np.int32)
     inside = ids >= 0
     result = np.asarray(statistic(reward, ids, 2))
     assert_near(result[inside], statistic(reward[inside], ids[inside], 2), 1e-6)
@@ -127,10 +127,10 @@ def test_who_is_in_no_group_changes_nothing(statistic: Any) -> None:
 def test_neither_order_nor_a_shift_matters(
     statistic: Any, reward: list[int], order: list[int], shift: int
 ) -> None:
-    reward_ = np.float32(reward)
-    result = np.asarray(statistic(reward_))
-    np.testing.assert_allclose(statistic(reward_[order]), result[order], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(statistic(reward_ + shift), result, rtol=1e-4, atol=1e-5)
+    rewards = np.array(reward, np.float32)
+    result = np.asarray(statistic(rewards))
+    np.testing.assert_allclose(statistic(rewards[order]), result[order], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(statistic(rewards + shift), result, rtol=1e-4, atol=1e-5)
 
 
 def test_scores_do_not_depend_on_the_scale_but_centred_rewards_do() -> None:

@@ -36,11 +36,11 @@ def test_the_whole_return_is_that_of_the_first_step() -> None:
 
 def test_returns_without_a_critic() -> None:
     """With zeros for the next value, rewards alone are summed."""
-    reward = jnp.array([1.0, 2.0, 4.0, 8.0])
+    reward = jnp.array([1.0, 4.0, 4.0, 8.0])
     done, zero = jnp.array([False, True, False, False]), jnp.zeros(4)
     discount = jnp.full(4, 0.5)
-    np.testing.assert_allclose(trajectory_return(reward, zero, discount, done), [2, 2, 8, 8])
-    np.testing.assert_allclose(reward_to_go(reward, zero, discount, done), [2, 2, 8, 8])
+    np.testing.assert_allclose(trajectory_return(reward, zero, discount, done), [3, 3, 8, 8])
+    np.testing.assert_allclose(reward_to_go(reward, zero, discount, done), [3, 4, 8, 8])
 
 
 def test_errors_average_to_advantages() -> None:
@@ -53,21 +53,22 @@ def test_errors_average_to_advantages() -> None:
         q = reward + GAMMA * move @ value
         value = (prob * q).sum(-1)
     state, action, after = (x.ravel() for x in np.indices((2, 3, 2)))
-    error = td_error(*_single(reward[state, action], value[state], value[after]), GAMMA)
+    error = td_error(
+        _single(reward[state, action]), _single(value[state]), _single(value[after]), GAMMA
+    )
     mean = (move * np.asarray(error).reshape(2, 3, 2)).sum(-1)
     place = np.indices((2, 3)).astype(np.int32)
-    advantage = action_advantage(*_single(q[place[0]]), place[1], *_single(prob[place[0]]))
+    advantage = action_advantage(_single(q[place[0]]), place[1], _single(prob[place[0]]))
     assert_near(mean, advantage, 1e-4)
 
 
-def _single(*arrays: Any) -> list[np.ndarray]:
-    return [np.asarray(x, np.float32) for x in arrays]
+def _single(x: Any) -> np.ndarray:
+    return np.asarray(x, np.float32)
 
 
 def test_advantages_average_to_nothing() -> None:
     rng = np.random.default_rng(2)
-    q, prob = rng.normal(size=(4, 3)), rng.dirichlet(np.ones(3), 4)
-    q, prob = _single(q, prob)
+    q, prob = _single(rng.normal(size=(4, 3))), _single(rng.dirichlet(np.ones(3), 4))
     each = [action_advantage(q, np.full(4, a, np.int32), prob) for a in range(3)]
     np.testing.assert_allclose((prob * np.stack(each, -1)).sum(-1), np.zeros(4), atol=1e-6)
 

@@ -17,10 +17,10 @@ def moving_baseline(baseline, returns, decay):
     return np.array(decay * baseline + (1 - decay) * mean(valid(returns)))
 
 
-def optimal_baseline(returns, score_norm):
+def optimal_baseline(returns, squared_score):
     """The mean return, weighted by the squared length of the score, which is what is given."""
     above = below = 0.0
-    for _, g, square in every(returns, score_norm):
+    for _, g, square in every(returns, squared_score):
         above += square * g
         below += square
     return np.array(above / below if below else 0.0)

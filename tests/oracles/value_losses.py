@@ -13,6 +13,14 @@ def squared_loss(value, target):
     return total
 
 
+def squared_distance(x, y):
+    """Half the sum of the squares of the differences."""
+    total = np.zeros(x.shape[:-1])
+    for index, one, other in every(x, y):
+        total[index[:-1]] += 0.5 * (one - other) ** 2
+    return total
+
+
 def huber_loss(value, target, delta=1.0):
     """Half the square of a small error, and a line of slope delta for a large one."""
     total = np.zeros(value.shape)
