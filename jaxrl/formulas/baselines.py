@@ -38,7 +38,8 @@ def moving_baseline(baseline: Array, returns: Array, decay: Scalar) -> Array:
     """
     checks.sequence(returns=returns)
     checks.fits((), baseline=baseline, decay=decay)
-    mean = widen(returns).mean().astype(jnp.asarray(baseline).dtype)
+    mean = widen(returns).mean()
+    baseline, decay = (jnp.asarray(x, mean.dtype) for x in (baseline, decay))
     return decay * baseline + (1 - decay) * mean
 
 
