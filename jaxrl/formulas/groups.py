@@ -25,16 +25,11 @@ class _Groups(NamedTuple):
 
     reward: Array
     count: Array
+    mean: Array  # that of equal rewards is exactly one of them
+    centred: Array  # reward − mean
     total: Callable[[Array], Array]
     largest: Callable[[Array], Array]
-    shift: Array  # a member of each group
     member: Array | bool  # whether an entry belongs to any group
-
-
-class _Moments(NamedTuple):
-    count: Array
-    centred: Array  # reward − mean
-    squares: Array  # Σ (reward − mean)²
 
 
 def group_relative(
@@ -60,9 +55,9 @@ def group_relative(
     groups = _groups(reward, group, num_groups)
     checks.at_least(0, ddof=ddof)
     checks.fits((), eps=eps)
-    count, centred, squares = _moments(groups)
-    variance = divide(squares, jnp.maximum(count - ddof, 0.0))
-    return jnp.where(groups.member, standardise(centred, variance, eps), 0.0)
+    squares = groups.total(jnp.square(groups.centred))
+    variance = divide(squares, jnp.maximum(groups.count - ddof, 0.0))
+    return jnp.where(groups.member, standardise(groups.centred, variance, eps), 0.0)
 
 
 def group_centred(
@@ -77,7 +72,7 @@ def group_centred(
     Array([ 0., -1.,  1.], dtype=float32)
     """
     groups = _groups(reward, group, num_groups)
-    return jnp.where(groups.member, _moments(groups).centred, 0.0)
+    return jnp.where(groups.member, groups.centred, 0.0)
 
 
 def leave_one_out(
@@ -92,8 +87,7 @@ def leave_one_out(
     Array([-1.5,  0. ,  1.5], dtype=float32)
     """
     groups = _groups(reward, group, num_groups)
-    count, centred, _ = _moments(groups)
-    return jnp.where(groups.member, centred * divide(count, count - 1), 0.0)
+    return jnp.where(groups.member, _beyond_others(groups), 0.0)
 
 
 def leave_one_out_relative(
@@ -112,10 +106,8 @@ def leave_one_out_relative(
     """
     groups = _groups(reward, group, num_groups)
     checks.fits((), eps=eps)
-    count, centred, squares = _moments(groups)
-    beyond = centred * divide(count, count - 1)
-    others = _squares_of_others(groups, squares - centred * beyond)
-    variance = divide(others, jnp.maximum(count - 2, 0.0))
+    beyond = _beyond_others(groups)
+    variance = divide(_squares_of_others(groups), jnp.maximum(groups.count - 2, 0.0))
     scaled = jnp.where(variance > 0, standardise(beyond, variance, eps), beyond)
     return jnp.where(groups.member, scaled, 0.0)
 
@@ -211,12 +203,11 @@ def smoothed_advantage(
     checks.integer(reward.shape[:-1], prompt=prompt)
     num_seen, old_mean, old_variance = (x[prompt][..., None] for x in state)
     visits = num_seen + 1
-    count, centred, squares = _moments(groups)
-    new_mean, new_variance = (groups.reward - centred)[..., :1], squares / count
-    mean = old_mean + (new_mean - old_mean) / visits
-    apart = jnp.square(old_mean - new_mean) * num_seen / visits
+    new_variance = groups.total(jnp.square(groups.centred)) / groups.count
+    mean = old_mean + (groups.mean - old_mean) / visits
+    apart = jnp.square(old_mean - groups.mean) * num_seen / visits
     variance = (new_variance + num_seen * old_variance + apart) / visits
-    new = standardise(centred, new_variance, 0.0)
+    new = standardise(groups.centred, new_variance, 0.0)
     total = standardise(groups.reward - mean, variance, 0.0)
     young = (num_seen * new + total) / visits
     old = (new + num_seen * total) / visits
@@ -229,12 +220,15 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
     shape = checks.sequence(reward=reward)
     reward = widen(reward)
     if group is None and num_groups is None:
+        low, high = reward.min(-1, keepdims=True), reward.max(-1, keepdims=True)
+        mean = jnp.clip(reward.mean(-1, keepdims=True), low, high)
         return _Groups(
             reward=reward,
             count=jnp.full((1,) * len(shape), shape[-1], reward.dtype),
+            mean=mean,
+            centred=reward - mean,
             total=lambda x: x.sum(-1, keepdims=True, dtype=reward.dtype),
             largest=lambda x: x.max(-1, keepdims=True),
-            shift=reward[..., :1],
             member=True,
         )
     if group is None or num_groups is None or len(shape) != 1:
@@ -255,19 +249,18 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
     def largest(x: Array) -> Array:
         return jax.ops.segment_max(x, ids, num_groups + 1)[ids]
 
-    return _Groups(reward, total(member), total, largest, largest(reward), member)
+    count, shift = total(member), largest(reward)
+    mean = shift + divide(total(reward - shift), count)
+    return _Groups(reward, count, mean, reward - mean, total, largest, member)
 
 
-def _moments(groups: _Groups) -> _Moments:
-    """Both moments from one pass, about a member so that equal rewards give exact zeros."""
-    distance = groups.reward - groups.shift
-    first, second = groups.total(distance), groups.total(jnp.square(distance))
-    mean = divide(first, groups.count)
-    return _Moments(groups.count, distance - mean, jnp.maximum(second - first * mean, 0.0))
+def _beyond_others(groups: _Groups) -> Array:
+    return groups.centred * divide(groups.count, groups.count - 1)
 
 
-def _squares_of_others(groups: _Groups, difference: Array) -> Array:
-    """Σ_{j≠i} (Rⱼ − mean_{j≠i} R)²: `difference`, but for a lone extreme, whose digits it lacks."""
+def _squares_of_others(groups: _Groups) -> Array:
+    """Σ_{j≠i} (Rⱼ − mean_{j≠i} R)²: all less one's own, which loses a lone extreme's digits."""
+    squares = groups.total(jnp.square(groups.centred)) - groups.centred * _beyond_others(groups)
     x, high, low = groups.reward, groups.largest(groups.reward), -groups.largest(-groups.reward)
 
     def without(extreme: Array, opposite: Array) -> Array:
@@ -278,5 +271,5 @@ def _squares_of_others(groups: _Groups, difference: Array) -> Array:
 
     lone_high = (x == high) & (groups.total(x == high) == 1)
     lone_low = (x == low) & (groups.total(x == low) == 1)
-    squares = jnp.where(lone_high, without(high, low), difference)
+    squares = jnp.where(lone_high, without(high, low), squares)
     return jnp.maximum(jnp.where(lone_low & ~lone_high, without(low, high), squares), 0.0)
