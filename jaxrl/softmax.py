@@ -54,7 +54,8 @@ def _backward(
         slope += (chosen.astype(prob.dtype) - prob) * for_log_prob[..., None]
     if not isinstance(for_entropy, SymbolicZero):
         slope -= plogp(prob, log_prob + entropy) * for_entropy[..., None]
-    return slope.astype(logits.dtype), None
+    # The products that follow need this twice, once transposed: let them read it, not remake it.
+    return jax.lax.optimization_barrier(slope.astype(logits.dtype)), None
 
 
 taken_and_entropy.defvjp(_forward, _backward, symbolic_zeros=True)
