@@ -19,6 +19,8 @@ from jaxrl.formulas.weightings import baselined_return
 from jaxrl.numerics import divide, standardise, widen
 from jaxrl.types import Array, Scalar
 
+_Share = Callable[[Array], Array]
+
 
 class _Groups(NamedTuple):
     """Rewards, and what brings sums and maxima over a group back to each of its members."""
@@ -27,8 +29,8 @@ class _Groups(NamedTuple):
     count: Array
     mean: Array  # that of equal rewards is exactly one of them
     centred: Array  # reward − mean
-    total: Callable[[Array], Array]
-    largest: Callable[[Array], Array]
+    total: _Share
+    largest: _Share
     member: Array | bool  # whether an entry belongs to any group
 
 
@@ -220,16 +222,11 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
     shape = checks.sequence(reward=reward)
     reward = widen(reward)
     if group is None and num_groups is None:
-        low, high = reward.min(-1, keepdims=True), reward.max(-1, keepdims=True)
-        mean = jnp.clip(reward.mean(-1, keepdims=True), low, high)
-        return _Groups(
-            reward=reward,
-            count=jnp.full((1,) * len(shape), shape[-1], reward.dtype),
-            mean=mean,
-            centred=reward - mean,
-            total=lambda x: x.sum(-1, keepdims=True, dtype=reward.dtype),
-            largest=lambda x: x.max(-1, keepdims=True),
-            member=True,
+        return _over(
+            reward,
+            jnp.full((1,) * len(shape), shape[-1], reward.dtype),
+            lambda x: x.sum(-1, keepdims=True, dtype=reward.dtype),
+            lambda x: x.max(-1, keepdims=True),
         )
     if group is None or num_groups is None or len(shape) != 1:
         raise ValueError(
@@ -241,16 +238,21 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
     member = (group >= 0) & (group < num_groups)
     ids = jnp.where(member, group, num_groups)
 
-    reward = jnp.where(member, reward, 0.0)
-
     def total(x: Array) -> Array:
         return jax.ops.segment_sum(x.astype(reward.dtype), ids, num_groups + 1)[ids]
 
     def largest(x: Array) -> Array:
         return jax.ops.segment_max(x, ids, num_groups + 1)[ids]
 
-    count, shift = total(member), largest(reward)
-    mean = shift + divide(total(reward - shift), count)
+    return _over(jnp.where(member, reward, 0.0), total(member), total, largest, member)
+
+
+def _over(
+    reward: Array, count: Array, total: _Share, largest: _Share, member: Array | bool = True
+) -> _Groups:
+    """The second pass corrects the mean's rounding: to nothing, where all rewards are equal."""
+    mean = divide(total(reward), count)
+    mean = mean + divide(total(jnp.where(member, reward - mean, 0.0)), count)
     return _Groups(reward, count, mean, reward - mean, total, largest, member)
 
 
