@@ -5,6 +5,7 @@ python -m benchmarks.core [--write] [--quick]: prints the tables; --write puts t
 
 import argparse
 import functools
+import os
 import platform
 import re
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from jaxrl.formulas.log_probs import hidden_log_prob_and_entropy, log_prob_and_e
 from jaxrl.formulas.returns import lambda_return
 
 README = Path(__file__).parents[1] / "README.md"
-SHAPES = [(128, 64), (128, 4096), (2048, 64), (2048, 1024), (2048, 4096)]
+SHAPES = [(128, 4), (128, 64), (128, 4096), (2048, 64), (2048, 1024), (2048, 4096)]
 TOKENS, WIDTH, VOCABULARY = (8, 512), 64, 32_768
 NUM_PROMPTS, GROUP = 4096, 16
 
@@ -194,10 +195,11 @@ def main() -> None:
     device = jax.devices()[0].device_kind
     head = (
         f"`python -m benchmarks.core --write`, jax {jax.__version__}, Python "
-        f"{platform.python_version()}, {device}, copy {bandwidth()}. Times are medians; ratios are "
+        f"{platform.python_version()}, {device}, {os.cpu_count()} cores, copy {bandwidth()}. "
+        "Times are medians; ratios are "
         "medians (least-largest) over paired rounds, above 1 where the other is slower."
     )
-    tables = [gae_rows(SHAPES[:2] if options.quick else SHAPES), relative_rows(SHAPES[1])]
+    tables = [gae_rows(SHAPES[:2] if options.quick else SHAPES), relative_rows(SHAPES[2])]
     tables += [group_rows()] if options.quick else [group_rows(), token_rows()]
     text = "\n\n".join([head, *(table(rows) for rows in tables)])
     print(text)

@@ -9,12 +9,26 @@ Objective = tuple[str, str, str]  # name, equation, formulas in the order in whi
 
 OBJECTIVES: dict[str, list[Objective]] = {
     "Policy gradients": [
+        ("Whole-trajectory return", "−R(τ) log π(a|s)", "trajectory_return policy_gradient"),
         ("REINFORCE", "−G log π(a|s)", "reward_to_go policy_gradient"),
         (
             "REINFORCE with baseline",
             "−(G − b(s)) log π(a|s)",
             "reward_to_go baselined_return policy_gradient squared_loss",
         ),
+        (
+            "REINFORCE with an action-dependent baseline",
+            "−[log π(a|s) (G − b(s, a)) + Σ π(·|s) b(s, ·)]",
+            "reward_to_go action_dependent_loss",
+        ),
+        ("Actor-critic with Q", "−Q(s, a) log π(a|s)", "action_value policy_gradient"),
+        (
+            "Actor-critic with A",
+            "−(Q(s, a) − Σ π Q(s, ·)) log π(a|s)",
+            "action_advantage policy_gradient",
+        ),
+        ("Actor-critic with TD error", "−(r + γ v′ − v) log π(a|s)", "td_error policy_gradient"),
+        ("Entropy bonus", "− c H(π)", "categorical_entropy gaussian_entropy"),
         (
             "A2C",
             "−Â log π(a|s) + c₁ ½(v − G)² − c₂ H(π)",
@@ -172,6 +186,11 @@ OBJECTIVES: dict[str, list[Objective]] = {
             "huber(Q(s, a) − (r + γ Q⁻(s′, argmax Q(s′, ·))))",
             "epsilon_greedy action_value double_q_target huber_loss",
         ),
+        (
+            "n-step DQN",
+            "huber(Q(s, a) − G⁽ⁿ⁾), bootstrapped with max Q⁻(s′, ·)",
+            "max_value n_step_return action_value huber_loss",
+        ),
         ("Dueling DQN", "Q = v + a − mean a", "dueling"),
         (
             "Soft Q-learning",
@@ -183,7 +202,11 @@ OBJECTIVES: dict[str, list[Objective]] = {
             "huber(Q(s, a) − (r + α clip(τ log π(a|s), l₀, 0) + γ Σ π(Q⁻ − τ log π)))",
             "action_value munchausen_target huber_loss",
         ),
-        ("Peng's Q(λ)", "½(Q(s, a) − G^λ)² over max Q", "peng_target action_value squared_loss"),
+        (
+            "Peng's Q(λ), PQN",
+            "½(Q(s, a) − G^λ)² over max Q",
+            "peng_target action_value squared_loss",
+        ),
         (
             "Watkins's Q(λ)",
             "½(Q(s, a) − G^λ)² over max Q, cut at the first action that is not greedy",
@@ -264,7 +287,11 @@ OBJECTIVES: dict[str, list[Objective]] = {
         ),
     ],
     "Imitation and exploration": [
-        ("Behavioural cloning", "−log π(a*|s), or ½‖a − a*‖²", "cloning_loss squared_cloning_loss"),
+        (
+            "Behavioural cloning, DAgger",
+            "−log π(a*|s), or ½‖a − a*‖²",
+            "cloning_loss squared_cloning_loss",
+        ),
         ("GAIL", "reward −log(1 − D)", "discriminator_loss gail_reward"),
         ("AIRL", "reward log D − log(1 − D)", "discriminator_loss airl_reward"),
         (

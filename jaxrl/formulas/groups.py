@@ -193,7 +193,7 @@ def smoothed_advantage(
         μ_tot = (μ_new + (i−1) μ_old) / i
         σ²_tot = (σ²_new + (i−1) σ²_old + (i−1)/i (μ_old − μ_new)²) / i
         Â_x = (R − μ_x) / σ_x, and 0 where σ_x = 0
-        Â = the smaller of (i−1)/i Â_new + 1/i Â_tot and 1/i Â_new + (i−1)/i Â_tot
+        Â = the nearer to 0 of (i−1)/i Â_new + 1/i Â_tot and 1/i Â_new + (i−1)/i Â_tot
 
     Args:
       prompt: row of `state`, integers [P], no row twice.
