@@ -1,4 +1,4 @@
-"""Numerical helpers below the formulas: accumulation type, safe division, safe standardisation."""
+"""Numerical helpers below the formulas: accumulation type, safe division and deviations."""
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -22,11 +22,11 @@ def divide(numerator: Array, denominator: Array) -> Array:
     return jnp.where(empty, 0.0, numerator / jnp.where(empty, 1.0, denominator))
 
 
-def standardise(centred: Array, variance: Array, eps: Scalar) -> Array:
-    """centred / (√variance + ε); 0, with gradient 0, where the variance is not positive."""
-    spread = variance > 0
-    deviation = jnp.sqrt(jnp.where(spread, variance, 1.0))
-    return centred * jnp.where(spread, 1 / (deviation + eps), 0.0)
+def inverse_deviation(variance: Array, eps: Scalar) -> Array:
+    """1 / (√variance + ε); 0, with gradient 0, where the variance is not positive."""
+    varies = variance > 0
+    deviation = jnp.sqrt(jnp.where(varies, variance, 1.0))
+    return jnp.where(varies, 1 / (deviation + eps), 0.0)
 
 
 def plogp(prob: Array, log_prob: Array) -> Array:

@@ -9,7 +9,7 @@ from jaxrl import checks
 from jaxrl.formulas.recurrence import recurrence
 from jaxrl.formulas.reduce import masked_mean, masked_var
 from jaxrl.formulas.weightings import td_error
-from jaxrl.numerics import next_step, standardise, widen
+from jaxrl.numerics import inverse_deviation, next_step, widen
 from jaxrl.types import Array, Scalar
 
 
@@ -178,8 +178,8 @@ def whiten(x: Array, mask: Array | None = None, *, ddof: int = 0, eps: Scalar = 
     mask = checks.optional_flag(shape, mask=mask)
     x = jnp.where(mask, widen(x), 0.0)
     x = x - x.ravel()[jnp.argmax(mask)]  # a member, so that equal entries become exactly 0
-    centred = x - masked_mean(x, mask)
-    return jnp.where(mask, standardise(centred, masked_var(x, mask, ddof=ddof), eps), 0.0)
+    scale = inverse_deviation(masked_var(x, mask, ddof=ddof), eps)
+    return jnp.where(mask, (x - masked_mean(x, mask)) * scale, 0.0)
 
 
 def _traced_error(

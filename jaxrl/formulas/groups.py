@@ -7,6 +7,7 @@ zeros with finite gradients.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,22 +17,23 @@ from jaxrl import checks
 from jaxrl.formulas.advantages import whiten
 from jaxrl.formulas.returns import discounted_return
 from jaxrl.formulas.weightings import baselined_return
-from jaxrl.numerics import divide, standardise, widen
+from jaxrl.numerics import divide, inverse_deviation, widen
 from jaxrl.types import Array, Scalar
 
-_Share = Callable[[Array], Array]
+_Map = Callable[[Array], Array]
 
 
 class _Groups(NamedTuple):
-    """Rewards, and what brings sums and maxima over a group back to each of its members."""
+    """Rewards, and the ways from members to groups (total, largest) and back (spread)."""
 
     reward: Array
+    member: Array | bool  # whether an entry belongs to any group
     count: Array
     mean: Array  # that of equal rewards is exactly one of them
-    centred: Array  # reward − mean
-    total: _Share
-    largest: _Share
-    member: Array | bool  # whether an entry belongs to any group
+    centred: Array  # reward − mean, at the members
+    total: _Map
+    largest: _Map
+    spread: _Map
 
 
 def group_relative(
@@ -59,7 +61,8 @@ def group_relative(
     checks.fits((), eps=eps)
     squares = groups.total(jnp.square(groups.centred))
     variance = divide(squares, jnp.maximum(groups.count - ddof, 0.0))
-    return jnp.where(groups.member, standardise(groups.centred, variance, eps), 0.0)
+    scaled = groups.centred * groups.spread(inverse_deviation(variance, eps))
+    return jnp.where(groups.member, scaled, 0.0)
 
 
 def group_centred(
@@ -109,8 +112,9 @@ def leave_one_out_relative(
     groups = _groups(reward, group, num_groups)
     checks.fits((), eps=eps)
     beyond = _beyond_others(groups)
-    variance = divide(_squares_of_others(groups), jnp.maximum(groups.count - 2, 0.0))
-    scaled = jnp.where(variance > 0, standardise(beyond, variance, eps), beyond)
+    others = groups.spread(jnp.maximum(groups.count - 2, 0.0))
+    variance = divide(_squares_of_others(groups), others)
+    scaled = jnp.where(variance > 0, beyond * inverse_deviation(variance, eps), beyond)
     return jnp.where(groups.member, scaled, 0.0)
 
 
@@ -209,8 +213,8 @@ def smoothed_advantage(
     mean = old_mean + (groups.mean - old_mean) / visits
     apart = jnp.square(old_mean - groups.mean) * num_seen / visits
     variance = (new_variance + num_seen * old_variance + apart) / visits
-    new = standardise(groups.centred, new_variance, 0.0)
-    total = standardise(groups.reward - mean, variance, 0.0)
+    new = groups.centred * inverse_deviation(new_variance, 0.0)
+    total = (groups.reward - mean) * inverse_deviation(variance, 0.0)
     young = (num_seen * new + total) / visits
     old = (new + num_seen * total) / visits
     updates = zip(state, (visits, mean, variance), strict=True)
@@ -222,12 +226,12 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
     shape = checks.sequence(reward=reward)
     reward = widen(reward)
     if group is None and num_groups is None:
-        return _over(
-            reward,
-            jnp.full((1,) * len(shape), shape[-1], reward.dtype),
-            lambda x: x.sum(-1, keepdims=True, dtype=reward.dtype),
-            lambda x: x.max(-1, keepdims=True),
+        count = jnp.full((1,) * len(shape), shape[-1], reward.dtype)
+        total, largest = (
+            partial(jnp.sum, axis=-1, keepdims=True),
+            partial(jnp.max, axis=-1, keepdims=True),
         )
+        return _over(reward, True, count, total, largest, lambda x: x)
     if group is None or num_groups is None or len(shape) != 1:
         raise ValueError(
             f"group and num_groups belong together, with a flat reward [N], not {shape}: "
@@ -236,42 +240,41 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
     checks.integer(shape, group=group)
     checks.at_least(1, num_groups=num_groups)
     member = (group >= 0) & (group < num_groups)
-    ids = jnp.where(member, group, num_groups)
-
-    def total(x: Array) -> Array:
-        return jax.ops.segment_sum(x.astype(reward.dtype), ids, num_groups + 1)[ids]
-
-    def largest(x: Array) -> Array:
-        return jax.ops.segment_max(x, ids, num_groups + 1)[ids]
-
-    return _over(jnp.where(member, reward, 0.0), total(member), total, largest, member)
+    ids = jnp.where(member, group, num_groups)  # the last group holds who belongs to none
+    total = partial(jax.ops.segment_sum, segment_ids=ids, num_segments=num_groups + 1)
+    largest = partial(jax.ops.segment_max, segment_ids=ids, num_segments=num_groups + 1)
+    reward, count = jnp.where(member, reward, 0.0), total(jnp.ones_like(reward))
+    return _over(reward, member, count, total, largest, lambda x: x[ids])
 
 
 def _over(
-    reward: Array, count: Array, total: _Share, largest: _Share, member: Array | bool = True
+    reward: Array, member: Array | bool, count: Array, total: _Map, largest: _Map, spread: _Map
 ) -> _Groups:
     """The second pass corrects the mean's rounding: to nothing, where all rewards are equal."""
     mean = divide(total(reward), count)
-    mean = mean + divide(total(jnp.where(member, reward - mean, 0.0)), count)
-    return _Groups(reward, count, mean, reward - mean, total, largest, member)
+    mean = mean + divide(total(reward - spread(mean)), count)
+    return _Groups(reward, member, count, mean, reward - spread(mean), total, largest, spread)
 
 
 def _beyond_others(groups: _Groups) -> Array:
-    return groups.centred * divide(groups.count, groups.count - 1)
+    return groups.centred * groups.spread(divide(groups.count, groups.count - 1))
 
 
 def _squares_of_others(groups: _Groups) -> Array:
     """Σ_{j≠i} (Rⱼ − mean_{j≠i} R)²: all less one's own, which loses a lone extreme's digits."""
-    squares = groups.total(jnp.square(groups.centred)) - groups.centred * _beyond_others(groups)
-    x, high, low = groups.reward, groups.largest(groups.reward), -groups.largest(-groups.reward)
+    spread, total, x = groups.spread, groups.total, groups.reward
+    squares = total(jnp.square(groups.centred))
+    high, low = spread(groups.largest(x)), -spread(groups.largest(-x))
+
+    def lone(extreme: Array) -> Array:
+        return (x == extreme) & spread(total((x == extreme).astype(x.dtype)) == 1)
 
     def without(extreme: Array, opposite: Array) -> Array:
-        rest = x != extreme
-        distance = jnp.where(rest, x - opposite, 0.0)
-        first, second = groups.total(distance), groups.total(jnp.square(distance))
-        return second - divide(jnp.square(first), groups.total(rest))
+        rest = (x != extreme).astype(x.dtype)
+        distance = rest * (x - opposite)
+        first, second = total(distance), total(jnp.square(distance))
+        return spread(second - divide(jnp.square(first), total(rest)))
 
-    lone_high = (x == high) & (groups.total(x == high) == 1)
-    lone_low = (x == low) & (groups.total(x == low) == 1)
-    squares = jnp.where(lone_high, without(high, low), squares)
-    return jnp.maximum(jnp.where(lone_low & ~lone_high, without(low, high), squares), 0.0)
+    others = spread(squares) - groups.centred * _beyond_others(groups)
+    others = jnp.where(lone(high), without(high, low), others)
+    return jnp.maximum(jnp.where(lone(low) & ~lone(high), without(low, high), others), 0.0)
