@@ -6,6 +6,8 @@ The end of the window is such a cut. v′ₜ is the value of the state that step
 reset.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -52,12 +54,7 @@ def n_step_return(reward: Array, next_value: Array, discount: Scalar, done: Arra
     checks.fits(shape, discount=discount)
     checks.at_least(1, n=n)
     cut = checks.flag(shape, done=done).at[-1].set(True)
-
-    def longer(_: int, returns: Array) -> Array:
-        follow = next_step(returns, next_value[-1])
-        return reward + discount * jnp.where(cut, next_value, follow)
-
-    return jax.lax.fori_loop(1, n, longer, reward + discount * next_value)
+    return _lengthened(n, reward, next_value, discount, cut)
 
 
 def lambda_return(
@@ -76,6 +73,17 @@ def lambda_return(
     checks.fits(shape, discount=discount, lam=lam)
     done = checks.flag(shape, done=done)
     return recurrence(_mixture, (reward, next_value, discount, done, lam), next_value[-1])
+
+
+@partial(jax.jit, static_argnums=0)
+def _lengthened(n: int, reward: Array, next_value: Array, discount: Scalar, cut: Array) -> Array:
+    """n times: the reward and what follows, which is the next value at a cut."""
+
+    def longer(_: int, returns: Array) -> Array:
+        follow = next_step(returns, next_value[-1])
+        return reward + discount * jnp.where(cut, next_value, follow)
+
+    return jax.lax.fori_loop(1, n, longer, reward + discount * next_value)
 
 
 def _as_given(b: Array, a: Array) -> tuple[Array, Array]:
