@@ -29,7 +29,7 @@ else:
 
     def __getattr__(name):
         if name == "__all__":
-            return [public for public in __dir__() if not public.startswith("_")]
+            return list(_formulas().__all__)
         if name.startswith("_"):  # inspectors ask every module for such names: do not load jax
             raise AttributeError(f"module 'jaxrl' has no attribute {name!r}")
         if name in _modules():

@@ -96,7 +96,7 @@ def flag(shape: Shape, **flags: Any) -> Array:
         raise TypeError(f"{name} must be an array of flags, not {_describe(x)}")
     if x.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, not {x.shape}")
-    return jnp.asarray(x) if is_bool(x) else x != 0
+    return jnp.asarray(x if is_bool(x) else x != 0)
 
 
 def optional_flag(shape: Shape, **flags: Any) -> Array:

@@ -162,7 +162,10 @@ def _between(text: str, marker: str, lines: list[str]) -> str:
 
 def pages(root: Path) -> dict[Path, str]:
     """What the generated files should hold."""
-    text = (root / "README.md").read_text("utf-8")
+    readme = root / "README.md"
+    if not readme.exists():
+        raise SystemExit(f"there is no {readme}: the index belongs to a checkout of jaxrl")
+    text = readme.read_text("utf-8")
     text = _between(text, "objectives", objectives_page(root))
     text = _between(text, "index", index_page(root))
     return {

@@ -34,6 +34,11 @@ def plogp(prob: Array, log_prob: Array) -> Array:
     return prob * jnp.where(prob > 0, log_prob, 0.0)
 
 
+def expectation(prob: Array, values: Array) -> Array:
+    """Σ prob · values over the last axis; a value of −∞ (an illegal action) adds nothing."""
+    return jnp.sum(prob * jnp.where(values > -jnp.inf, values, 0.0), -1)
+
+
 def next_step(x: Array, last: Array) -> Array:
     """xₜ₊₁ at t, and `last` at the end of the window."""
     return jnp.concatenate([x[1:], last[None]])

@@ -85,22 +85,23 @@ OBJECTIVES: dict[str, list[Objective]] = {
         ),
         (
             "GRPO",
-            "−min(rÂ, clip(r)Â) + β k3, Â = (R − mean R)/std R",
+            "(1/G) Σᵢ (1/|oᵢ|) Σₜ [−min(rÂ, clip(r)Â) + β k3], Â = (R − mean R)/std R",
             "group_relative token_log_ratio clipped_surrogate k3 sequence_mean",
         ),
         (
-            "Dr. GRPO",
-            "−min(rÂ, clip(r)Â)/L, Â = R − mean R",
+            "Dr. GRPO (Dr.GRPO)",
+            "(1/G) Σᵢ (1/L) Σₜ −min(rÂ, clip(r)Â), Â = R − mean R",
             "group_centred token_log_ratio clipped_surrogate fixed_length",
         ),
         (
             "DAPO",
-            "−min(rÂ, clip(r)Â), ε_high > ε_low, groups all right or all wrong left out",
+            "(1/Σ|oᵢ|) ΣᵢΣₜ −min(rÂ, clip(r, 0.8, 1.28)Â), Â = (R − mean R)/std R; groups all right"
+            " or all wrong left out",
             "soft_overlong_penalty group_relative token_log_ratio clipped_surrogate token_mean",
         ),
         (
             "GSPO",
-            "−min(sÂ, clip(s)Â), s = (π(o)/π_old(o))^(1/|o|)",
+            "(1/G) Σᵢ −min(sÂ, clip(s, 1 − 3e-4, 1 + 4e-4)Â), s = (π(oᵢ)/π_old(oᵢ))^(1/|oᵢ|)",
             "group_relative sequence_log_ratio clipped_surrogate sequence_mean",
         ),
         (
@@ -110,7 +111,8 @@ OBJECTIVES: dict[str, list[Objective]] = {
         ),
         (
             "DCPO",
-            "−min(rÂ, clip(r, l(q), u(q))Â), r ≤ 10, bounds by the old probability q, Â smoothed",
+            "Σᵢ (1/|oᵢ|) Σₜ −min(rÂ, clip(r, l(q), u(q))Â), r ≤ 10, Â smoothed; q the old"
+            " probability",
             "smoothed_advantage token_log_ratio dynamic_bounds dual_clipped_surrogate"
             " only_token_mean",
         ),

@@ -49,8 +49,8 @@ def _backward(
     slope = jnp.zeros_like(prob)
     for_log_prob, for_entropy = cotangents
     if not isinstance(for_log_prob, SymbolicZero):
-        column = jax.lax.broadcasted_iota(action.dtype, logits.shape, logits.ndim - 1)
-        chosen = column == action[..., None]
+        column = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
+        chosen = column == action[..., None].astype(jnp.int32)
         slope += (chosen.astype(prob.dtype) - prob) * for_log_prob[..., None]
     if not isinstance(for_entropy, SymbolicZero):
         slope -= plogp(prob, log_prob + entropy) * for_entropy[..., None]
@@ -66,6 +66,7 @@ def _read(logits: Array, action: Array, row: _Row) -> tuple[Array, Array]:
     return taken - row.top - row.log_total, row.entropy
 
 
+@jax.jit
 def _rows(logits: Array) -> _Row:
     if logits.size <= BLOCK_ENTRIES:
         return _direct(logits)
@@ -92,6 +93,7 @@ def _blocked(logits: Array) -> _Row:
         put = jax.lax.dynamic_update_slice_in_dim
         return jax.tree.map(lambda whole, part: put(whole, part, start, 0), done, new)
 
-    empty = jnp.zeros(num_rows, accumulator(logits.dtype))
+    first = rows[:, 0].astype(accumulator(logits.dtype))
+    empty = jnp.where(first == 0, 0.0, jnp.zeros_like(first))  # under shard_map placed as the data
     row = jax.lax.fori_loop(0, -(-num_rows // size), block, _Row(empty, empty, empty))
     return jax.tree.map(lambda x: x.reshape(logits.shape[:-1]), row)

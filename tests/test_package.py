@@ -22,7 +22,7 @@ def test_a_formula_wins_over_the_module_of_its_name() -> None:
 def test_dir_and_star_import_list_formulas_and_modules() -> None:
     names: dict[str, object] = {}
     exec("from jaxrl import *", names)
-    assert {"gae", "formulas", "checks", *formulas.__all__} <= set(names)
+    assert {"gae", *formulas.__all__} == set(names)
     assert set(names) - {"__builtins__"} == set(dir(jaxrl)) - {"__version__"}
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxrl import checks
 from jaxrl.formulas.reduce import masked_mean
 from jaxrl.formulas.weightings import action_value
-from jaxrl.numerics import divide, widen
+from jaxrl.numerics import divide, expectation, widen
 from jaxrl.types import Array, Scalar
 
 
@@ -54,7 +54,8 @@ def optimal_baseline(returns: Array, squared_score: Array) -> Array:
     Reference: Greensmith et al. 2004, JMLR 5.
     """
     checks.sequence(returns=returns, squared_score=squared_score)
-    return divide(widen(returns * squared_score).sum(), widen(squared_score).sum())
+    returns, squared_score = widen(returns), widen(squared_score)
+    return divide((returns * squared_score).sum(), squared_score.sum())
 
 
 def action_dependent_loss(logits: Array, action: Array, weight: Array, baseline: Array) -> Array:
@@ -75,5 +76,5 @@ def action_dependent_loss(logits: Array, action: Array, weight: Array, baseline:
     checks.same_shape(action=taken, weight=weight)
     log_prob = jax.nn.log_softmax(logits)
     beyond = weight - taken
-    expected = jnp.sum(jnp.exp(log_prob) * baseline, -1)
+    expected = expectation(jnp.exp(log_prob), baseline)
     return -(action_value(log_prob, action) * beyond + expected)

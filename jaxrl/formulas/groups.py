@@ -185,7 +185,7 @@ def smoothed_state(num_prompts: int) -> SmoothedState:
     Reference: Yang et al. 2025, arXiv:2509.02333, appendix A.7.
     """
     checks.at_least(1, num_prompts=num_prompts)
-    zero = jnp.zeros(num_prompts)
+    zero = jnp.zeros(num_prompts, jnp.float32)
     return SmoothedState(zero, zero, zero)
 
 
@@ -239,6 +239,7 @@ def _groups(reward: Array, group: Array | None, num_groups: int | None) -> _Grou
         )
     checks.integer(shape, group=group)
     checks.at_least(1, num_groups=num_groups)
+    group = jnp.asarray(group, jnp.int32)
     member = (group >= 0) & (group < num_groups)
     ids = jnp.where(member, group, num_groups)  # the last group holds who belongs to none
     total = partial(jax.ops.segment_sum, segment_ids=ids, num_segments=num_groups + 1)

@@ -86,9 +86,12 @@ def hidden_log_prob_and_entropy(
         padding = jnp.zeros((-num_tokens % rows, *width), x.dtype)
         return jnp.concatenate([flat, padding]).reshape(-1, rows, *width)
 
+    wide = widen(unembedding)  # so that the chunks' gradients are summed in float32
+
     @partial(jax.checkpoint, prevent_cse=False)
     def one(chunk: tuple[Array, Array]) -> tuple[Array, Array]:
-        logits = jnp.matmul(chunk[0], unembedding, preferred_element_type=widen(hidden).dtype)
+        table = wide.astype(unembedding.dtype)
+        logits = jnp.matmul(chunk[0], table, preferred_element_type=wide.dtype)
         return log_prob_and_entropy(logits, chunk[1])
 
     outputs = jax.lax.map(one, (chunks(hidden, shape[-1:]), chunks(action, ())))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxrl import checks
 from jaxrl.formulas.ratios import truncated_weight
+from jaxrl.numerics import accumulator
 from jaxrl.types import Array, Scalar
 
 
@@ -53,8 +54,9 @@ def clipped_surrogate(log_ratio: Array, advantage: Array, lower: Scalar, upper: 
     """
     shape = checks.sequence(log_ratio=log_ratio)
     checks.fits(shape, advantage=advantage, lower=lower, upper=upper)
-    above = jnp.minimum(log_ratio, _log(upper, log_ratio))
-    below = jnp.maximum(log_ratio, _log(lower, log_ratio))
+    low, high = _log(lower, log_ratio), _log(upper, log_ratio)
+    above = jnp.where(log_ratio <= high, log_ratio, high)  # at the bound the gradient passes whole
+    below = jnp.where(log_ratio >= low, log_ratio, low)
     return -jnp.exp(jnp.where(advantage >= 0, above, below)) * advantage
 
 
@@ -180,5 +182,9 @@ def proportional_kl_coefficient(
 
 
 def _log(bound: Scalar, like: Array) -> Array:
-    """Log of a bound of the ratio; a bound below 0, as of ε > 1, never binds."""
-    return jnp.log(jnp.maximum(jnp.asarray(bound, like.dtype), 0.0))
+    """Log of a bound of the ratio; a bound below 0, as of ε > 1, never binds.
+
+    It is taken in float32: 1 + 4e-4 is 1 in bfloat16, but its log is not 0 there.
+    """
+    wide = jnp.asarray(bound, accumulator(like.dtype))
+    return jnp.log(jnp.maximum(wide, 0.0)).astype(like.dtype)

@@ -30,7 +30,8 @@ def pairwise_reward_loss(
     shape = checks.same_shape(chosen=chosen, rejected=rejected)
     checks.fits(shape, margin=margin, centre=centre)
     fit = -jax.nn.log_sigmoid(chosen - rejected - margin)
-    return fit + centre * jnp.square(chosen + rejected)
+    total = jnp.where(jnp.asarray(centre) == 0, 0.0, chosen + rejected)  # may overflow unused
+    return fit + centre * jnp.square(total)
 
 
 def all_pairs_loss(score: Array, label: Array) -> Array:

@@ -32,8 +32,9 @@ def recurrence(coefficients: Coefficients, inputs: tuple[Scalar, ...], last: Sca
     >>> recurrence(lambda b, a: (b, a), (jnp.ones(3), 0.5))
     Array([1.75, 1.5 , 1.  ], dtype=float32)
     """
-    if not inputs:
-        raise ValueError("inputs must hold at least one array [T, ...], not be empty")
+    if not isinstance(inputs, tuple) or not inputs:
+        came = "an empty one" if inputs == () else f"a {type(inputs).__name__}"
+        raise ValueError(f"inputs must be a tuple of at least one array [T, ...], not {came}")
     shape = checks.sequence(**{"inputs[0]": inputs[0]})
     for i, x in enumerate(inputs):
         check = checks.flag if checks.is_bool(x) else checks.fits
@@ -66,9 +67,10 @@ def _scan(coefficients: Coefficients, last: Array, *inputs: Array) -> Array:
         return x, x.astype(inputs[0].dtype)
 
     steps = tuple(x for x, moves in zip(inputs, varies, strict=True) if moves)
-    b, a = jax.eval_shape(at, tuple(x[0] for x in steps))
-    shape = jnp.broadcast_shapes(b.shape, a.shape, last.shape)
-    return jax.lax.scan(body, jnp.broadcast_to(last.astype(dtype), shape), steps, reverse=True)[1]
+    b, a = at(tuple(x[-1] for x in steps))
+    last = last.astype(dtype)
+    start = jnp.where(b == a, last, last)  # shaped, and under shard_map placed, as the data
+    return jax.lax.scan(body, start, steps, reverse=True)[1]
 
 
 def _compose(coefficients: Coefficients, last: Array, *inputs: Array) -> Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxrl import checks
 from jaxrl.formulas.recurrence import recurrence
-from jaxrl.numerics import next_step
+from jaxrl.numerics import next_step, widen
 from jaxrl.types import Array, Scalar
 
 
@@ -53,8 +53,8 @@ def n_step_return(reward: Array, next_value: Array, discount: Scalar, done: Arra
     shape = checks.sequence(reward=reward, next_value=next_value)
     checks.fits(shape, discount=discount)
     checks.at_least(1, n=n)
-    cut = checks.flag(shape, done=done).at[-1].set(True)
-    return _lengthened(n, reward, next_value, discount, cut)
+    done = checks.flag(shape, done=done)
+    return _lengthened(n, reward, next_value, discount, done)
 
 
 def lambda_return(
@@ -76,14 +76,17 @@ def lambda_return(
 
 
 @partial(jax.jit, static_argnums=0)
-def _lengthened(n: int, reward: Array, next_value: Array, discount: Scalar, cut: Array) -> Array:
-    """n times: the reward and what follows, which is the next value at a cut."""
+def _lengthened(n: int, reward: Array, next_value: Array, discount: Scalar, done: Array) -> Array:
+    """n times: the reward and what follows, which is the next value where the episode ends."""
+    dtype = reward.dtype
+    reward, next_value = widen(reward), widen(next_value)
+    discount = jnp.asarray(discount, reward.dtype)
 
     def longer(_: int, returns: Array) -> Array:
         follow = next_step(returns, next_value[-1])
-        return reward + discount * jnp.where(cut, next_value, follow)
+        return reward + discount * jnp.where(done, next_value, follow)
 
-    return jax.lax.fori_loop(1, n, longer, reward + discount * next_value)
+    return jax.lax.fori_loop(1, n, longer, reward + discount * next_value).astype(dtype)
 
 
 def _as_given(b: Array, a: Array) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import checks
-from jaxrl.numerics import legal
+from jaxrl.numerics import divide, legal
 from jaxrl.types import Array, Scalar
 
 
@@ -68,7 +68,8 @@ def epsilon_greedy_prob(values: Array, epsilon: Scalar, mask: Array | None = Non
     epsilon = jnp.broadcast_to(jnp.asarray(epsilon, values.dtype), shape[:-1])[..., None]
     share = mask.astype(values.dtype)
     best = jax.nn.one_hot(greedy(values, mask), shape[-1], dtype=values.dtype)
-    return (1 - epsilon) * best + epsilon * share / share.sum(-1, keepdims=True)
+    mixed = (1 - epsilon) * best + epsilon * divide(share, share.sum(-1, keepdims=True))
+    return jnp.where(mask, mixed, 0.0)
 
 
 def boltzmann(values: Array, noise: Array, temperature: Scalar, mask: Array | None = None) -> Array:

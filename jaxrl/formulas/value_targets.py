@@ -12,18 +12,19 @@ from jaxrl import checks
 from jaxrl.formulas.advantages import retrace
 from jaxrl.formulas.returns import lambda_return
 from jaxrl.formulas.weightings import action_value
-from jaxrl.numerics import legal, plogp
+from jaxrl.numerics import expectation, legal, plogp
 from jaxrl.types import Array, Scalar
 
 
 def max_value(q: Array, mask: Array | None = None) -> Array:
     """Value of the greedy policy.
 
-        v = maxₐ Q(s, a)
+        v = maxₐ Q(s, a), and 0 where no action is legal (a terminal state)
 
     Reference: Watkins & Dayan 1992, doi:10.1007/BF00992698; note 004, question 3-2.
     """
-    return legal(q, checks.optional_flag(checks.sequence(q=q), mask=mask)).max(-1)
+    mask = checks.optional_flag(checks.sequence(q=q), mask=mask)
+    return jnp.where(mask.any(-1), legal(q, mask).max(-1), 0.0)
 
 
 def double_value(q: Array, selector: Array, mask: Array | None = None) -> Array:
@@ -49,20 +50,22 @@ def expected_value(q: Array, prob: Array) -> Array:
     Reference: van Seijen et al. 2009, doi:10.1109/ADPRL.2009.4927542.
     """
     checks.sequence(q=q, prob=prob)
-    return jnp.sum(prob * jnp.where(q > -jnp.inf, q, 0.0), -1)
+    return expectation(prob, q)
 
 
 def soft_value(q: Array, temperature: Scalar, mask: Array | None = None) -> Array:
     """Value of the softmax policy with its entropy.
 
-        v = τ log Σₐ exp(Q(s, a) / τ)
+        v = τ log Σₐ exp(Q(s, a) / τ), and 0 where no action is legal (a terminal state)
 
     Reference: Haarnoja et al. 2017, arXiv:1702.08165, eq. 5.
     """
     mask = checks.optional_flag(checks.sequence(q=q), mask=mask)
     checks.fits((), temperature=temperature)
     scaled = jnp.where(mask, q, 0.0) / temperature
-    return temperature * jax.nn.logsumexp(legal(scaled, mask), -1)
+    any_legal = mask.any(-1, keepdims=True)
+    value = temperature * jax.nn.logsumexp(legal(scaled, mask | ~any_legal), -1)
+    return jnp.where(any_legal[..., 0], value, 0.0)
 
 
 def td_target(reward: Array, next_value: Array, discount: Scalar) -> Array:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrl import checks
 from jaxrl.formulas.recurrence import recurrence
 from jaxrl.formulas.returns import lambda_return
+from jaxrl.numerics import expectation
 from jaxrl.types import Array, Scalar
 
 
@@ -89,7 +90,7 @@ def action_advantage(q: Array, action: Array, prob: Array) -> Array:
     Reference: Baird 1993, WL-TR-93-1146; note 001, weighting 5.
     """
     checks.sequence(q=q, prob=prob)
-    return action_value(q, action) - jnp.sum(prob * q, -1)
+    return action_value(q, action) - expectation(prob, q)
 
 
 def td_error(reward: Array, value: Array, next_value: Array, discount: Scalar) -> Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from jaxrl import checks
+from jaxrl.numerics import widen
 from jaxrl.types import Array, Scalar
 
 Params = Any
@@ -35,6 +36,8 @@ def conjugate_gradient(
       num_iterations: a static integer; the residual stops moving once ‖r‖² ≤ tolerance · ‖b‖².
     Reference: Hestenes & Stiefel 1952, doi:10.6028/jres.049.044, section 3.
     """
+    if len(checks.sequence(b=b)) != 1:
+        raise ValueError(f"b must have the shape (D,), not {b.shape}")
     checks.at_least(1, num_iterations=num_iterations)
     floor = tolerance * jnp.vdot(b, b)
 
@@ -79,7 +82,13 @@ def trust_region_step(
     """
     checks.at_least(1, num_backtracks=num_backtracks)
     checks.fits((), max_kl=max_kl, damping=damping)
-    start, unravel = ravel_pytree(params)
+    flat, unravel_flat = ravel_pytree(params)
+    start = widen(flat)
+    max_kl, damping = (jnp.asarray(x, start.dtype) for x in (max_kl, damping))
+
+    def unravel(x: Array) -> Params:
+        return unravel_flat(x.astype(flat.dtype))
+
     loss, slope = jax.value_and_grad(lambda x: surrogate(unravel(x)))(start)
     kl_slope = jax.grad(lambda x: divergence(unravel(x)))
 
@@ -98,7 +107,7 @@ def trust_region_step(
     def search(state: tuple[Array, ...]) -> tuple[Array, ...]:
         return state[0] + 1, *attempt(state[0] + 1)
 
-    first = (jnp.zeros(()), *attempt(jnp.zeros(())))
+    first = (jnp.zeros((), start.dtype), *attempt(jnp.zeros((), start.dtype)))
     halvings, accepted, gain, kl = jax.lax.while_loop(
         lambda state: ~state[1] & (state[0] + 1 < num_backtracks), search, first
     )
