@@ -85,8 +85,7 @@ def length_adaptive_lambda(length: Array, alpha: Scalar) -> Array:
     """
     checks.numeric(length=length)
     checks.fits(jnp.shape(length), alpha=alpha)
-    extent = alpha * jnp.asarray(length, jnp.float32)
-    return jnp.maximum(1.0 - 1.0 / jnp.maximum(extent, 1.0), 0.0)
+    return jnp.maximum(1.0 - 1.0 / (alpha * jnp.asarray(length, jnp.float32)), 0.0)
 
 
 def vtrace(
