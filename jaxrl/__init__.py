@@ -1,7 +1,8 @@
 """jaxrl: reinforcement learning as pure functions of arrays.
 
-Every formula is here by its name, as `jaxrl.gae`, and every module, as `jaxrl.formulas`. Both are
-loaded when they are first asked for, so that `import jaxrl` does not even import jax.
+`make_train`, `evaluate`, `grid`, `random_search` and `sweep` are here, every algorithm, as
+`jaxrl.ppo`, every formula by its name, as `jaxrl.gae`, and every module, as `jaxrl.formulas`. All
+are loaded when they are first asked for, so that `import jaxrl` does not even import jax.
 """
 
 import importlib
@@ -11,29 +12,56 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
-    from jaxrl import checks as checks
-    from jaxrl import formulas as formulas
-    from jaxrl import optim as optim
+    from jaxrl import envs as envs
+    from jaxrl import networks as networks
     from jaxrl import types as types
+    from jaxrl import zoo as zoo
+    from jaxrl.algorithms import a2c as a2c
+    from jaxrl.algorithms import actor_critic as actor_critic
+    from jaxrl.algorithms import grpo as grpo
+    from jaxrl.algorithms import impala as impala
+    from jaxrl.algorithms import ppo as ppo
+    from jaxrl.algorithms import ppo_penalty as ppo_penalty
+    from jaxrl.algorithms import pqn as pqn
+    from jaxrl.algorithms import reinforce as reinforce
+    from jaxrl.algorithms import trpo as trpo
+    from jaxrl.config import grid as grid
+    from jaxrl.config import random_search as random_search
     from jaxrl.formulas import *
+    from jaxrl.runtime.sweep import sweep as sweep
+    from jaxrl.train import evaluate as evaluate
+    from jaxrl.train import make_train as make_train
 else:
+    _HOMES = {
+        "make_train": "jaxrl.train",
+        "evaluate": "jaxrl.train",
+        "grid": "jaxrl.config",
+        "random_search": "jaxrl.config",
+        "sweep": "jaxrl.runtime.sweep",
+    }
 
-    def _modules():
-        return [module.name for module in pkgutil.iter_modules(__path__)]
+    def _inside(folder=""):
+        paths = [f"{path}/{folder}" for path in __path__]
+        return [module.name for module in pkgutil.iter_modules(paths)]
 
     def _formulas():
         return importlib.import_module("jaxrl.formulas")
 
     def __dir__():
-        return sorted({"__version__", *_modules(), *_formulas().__all__})
+        names = (*_HOMES, *_inside(), *_inside("algorithms"), *_formulas().__all__)
+        return sorted({"__version__", *names})
 
     def __getattr__(name):
         if name == "__all__":
             return list(_formulas().__all__)
         if name.startswith("_"):  # inspectors ask every module for such names: do not load jax
             raise AttributeError(f"module 'jaxrl' has no attribute {name!r}")
-        if name in _modules():
+        if name in _HOMES:
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        if name in _inside():
             return importlib.import_module(f"jaxrl.{name}")
+        if name in _inside("algorithms"):
+            return importlib.import_module(f"jaxrl.algorithms.{name}")
         if name in _formulas().__all__:
             return globals().setdefault(name, getattr(_formulas(), name))
         import difflib  # only errors need it

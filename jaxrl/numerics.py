@@ -1,9 +1,10 @@
 """Numerical helpers below the formulas: accumulation type, safe division and deviations."""
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxrl.types import Array, Scalar
+from jaxrl.types import Array, PyTree, Scalar
 
 
 def accumulator(dtype: DTypeLike) -> DTypeLike:
@@ -47,3 +48,12 @@ def next_step(x: Array, last: Array) -> Array:
 def legal(values: Array, mask: Array) -> Array:
     """`values` with −∞ at illegal actions, and above that at the worst of the legal ones."""
     return jnp.where(mask, jnp.maximum(values, jnp.finfo(values.dtype).min), -jnp.inf)
+
+
+def select(condition: Array, x: PyTree, y: PyTree) -> PyTree:
+    """Leaf by leaf x where the condition holds, else y; trailing axes are the leaves' own."""
+    return jax.tree.map(lambda a, b: jnp.where(_spread(condition, a.ndim), a, b), x, y)
+
+
+def _spread(condition: Array, num_axes: int) -> Array:
+    return condition.reshape(condition.shape + (1,) * (num_axes - condition.ndim))

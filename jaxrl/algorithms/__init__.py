@@ -1,0 +1,1 @@
+"""The algorithms: each a configuration and a few lines over its family."""

@@ -1,0 +1,47 @@
+"""A2C: one step down the policy gradient and the value loss after every few steps of acting.
+
+    L = −E[Â log π] + c_v E[½ (v − G)²] − c_e E[H(π)]
+
+Reference: Mnih et al. 2016, arXiv:1602.01783 (A3C; this is its synchronous form).
+"""
+
+from typing import Literal
+
+from jaxrl.config import config
+from jaxrl.families import settings
+from jaxrl.families.estimate import gae_estimate
+from jaxrl.families.minibatch import Passes
+from jaxrl.families.objective import advantage_gradient, objective, sgd
+from jaxrl.families.policy import policy_learner
+from jaxrl.families.settings import PolicyConfig, Setting
+from jaxrl.optim.optimizer import Optimizer, Schedule, rmsprop
+from jaxrl.types import Learner
+
+
+@config
+class Config(PolicyConfig):
+    """A2C."""
+
+    num_steps: int = 5
+    lr: float = 7e-4
+    lam: float = 1.0
+    rms_decay: float = 0.99
+    whiten: Literal["batch", "none"] = "none"
+
+
+def learner(config: Config, setting: Setting) -> Learner:
+    """The learner of a configuration."""
+    parts = settings.parts(config, setting)
+    loss = objective(
+        parts,
+        advantage_gradient,
+        value_coef=config.value_coef,
+        entropy_coef=config.entropy_coef,
+    )
+    improver = sgd(lambda state: loss, settings.optimizer(config, setting, 1, rms), Passes())
+    return policy_learner(parts, gae_estimate(config.lam, config.whiten == "batch"), improver)
+
+
+def rms(config: Config, schedule: Schedule) -> Optimizer:
+    """RMSProp, as in the paper."""
+    return rmsprop(schedule, config.max_grad_norm, config.rms_decay, 1e-5)

@@ -1,0 +1,43 @@
+"""One-step actor-critic: the policy gradient weighted by a critic's opinion of each action.
+
+    L = −E[Ψ log π] + c_v E[½ (q − G)²],  Ψ = Q(s, a), Q(s, a) − E_π[Q(s, ·)], or δ
+
+G is the λ-return over the critic's values of the policy: λ = 0 makes it expected Sarsa.
+Reference: Sutton et al. 1999, "Policy gradient methods with function approximation".
+"""
+
+from typing import Literal
+
+from jaxrl.config import config
+from jaxrl.families import settings
+from jaxrl.families.estimate import judge_of, weighted_estimate
+from jaxrl.families.minibatch import Passes
+from jaxrl.families.objective import advantage_gradient, objective, sgd
+from jaxrl.families.policy import policy_learner
+from jaxrl.families.settings import PolicyConfig, Setting
+from jaxrl.types import Learner
+
+
+@config
+class Config(PolicyConfig):
+    """One-step actor-critic."""
+
+    num_steps: int = 16
+    lr: float = 1e-3
+    lam: float = 0.9
+    weighting: Literal["action_value", "action_advantage", "td_error"] = "action_advantage"
+    whiten: Literal["batch", "none"] = "none"
+
+
+def learner(config: Config, setting: Setting) -> Learner:
+    """The learner of a configuration."""
+    parts = settings.parts(config, setting, judge_of(config.weighting))
+    loss = objective(
+        parts,
+        advantage_gradient,
+        value_coef=config.value_coef,
+        entropy_coef=config.entropy_coef,
+    )
+    improver = sgd(lambda state: loss, settings.optimizer(config, setting, 1), Passes())
+    estimate = weighted_estimate(config.weighting, config.lam, config.whiten == "batch")
+    return policy_learner(parts, estimate, improver)

@@ -1,0 +1,70 @@
+"""IMPALA, synchronous: an actor-critic that corrects for actors whose policy is older.
+
+    L = −E[ρ (r + γ vs′ − v) log π] + c_v E[½ (v − vs)²] − c_e E[H(π)]
+
+Actors use a copy of the policy that is renewed every `policy_lag` updates; V-trace targets vs and
+weights ρ make up for the difference. With `policy_lag=1` it is A3C's synchronous form.
+Reference: Espeholt et al. 2018, arXiv:1802.01561.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.config import config
+from jaxrl.families import settings
+from jaxrl.families.minibatch import Passes
+from jaxrl.families.objective import advantage_gradient, objective, sgd
+from jaxrl.families.policy import Experience, current_log_prob, policy_learner
+from jaxrl.families.settings import PolicyConfig, Setting
+from jaxrl.formulas.advantages import vtrace, vtrace_advantage
+from jaxrl.formulas.ratios import token_log_ratio, truncated_weight
+from jaxrl.types import Array, Learner, LearnerState, PyTree
+
+
+@config
+class Config(PolicyConfig):
+    """IMPALA."""
+
+    num_steps: int = 20
+    lr: float = 1e-3
+    lam: float = 1.0
+    rho_max: float = 1.0
+    trace_max: float = 1.0
+    policy_lag: int = 4
+    entropy_coef: float = 0.01
+
+
+def learner(config: Config, setting: Setting) -> Learner:
+    """The learner of a configuration."""
+    parts = settings.parts(config, setting)
+
+    def estimate(state: LearnerState, x: Experience) -> tuple[Array, Array, PyTree]:
+        log_ratio = token_log_ratio(current_log_prob(parts, state.params, x), x.log_prob)
+        rho = truncated_weight(log_ratio, config.rho_max)
+        trace = config.lam * truncated_weight(log_ratio, config.trace_max)
+        target = vtrace(x.reward, x.value, x.next_value, x.discount, x.done, rho, trace)
+        advantage = vtrace_advantage(
+            x.reward, x.value, x.next_value, target, x.discount, x.done, rho
+        )
+        return advantage, target, state.slots
+
+    def renewed(state: LearnerState) -> LearnerState:
+        due = state.num_updates % config.policy_lag == 0
+        copy = jax.tree.map(lambda new, old: jnp.where(due, new, old), state.params, state.target)
+        return state._replace(target=copy)
+
+    loss = objective(
+        parts,
+        advantage_gradient,
+        value_coef=config.value_coef,
+        entropy_coef=config.entropy_coef,
+    )
+    improver = sgd(lambda state: loss, settings.optimizer(config, setting, 1), Passes())
+    return policy_learner(
+        parts,
+        estimate,
+        improver,
+        target=True,
+        acting=lambda state: state.target,
+        settle=renewed,
+    )

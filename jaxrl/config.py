@@ -1,0 +1,218 @@
+"""The configuration rule: a `float` field is a traced leaf, every other field is static.
+
+So a sweep over learning rates is a `vmap`, and changing one recompiles nothing where the
+configuration is an argument of the jitted function; changing a size or a choice recompiles.
+Optional, tuple, integer, boolean and text fields are static.
+"""
+
+import dataclasses
+import difflib
+import itertools
+import math
+import typing
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.types import Array
+
+T = TypeVar("T")
+
+VOCABULARY: dict[str, tuple[float, float, str]] = {
+    "lr": (0, math.inf, "learning rate"),
+    "critic_lr": (0, math.inf, "learning rate of the critic's own steps"),
+    "gamma": (0, 1, "discount factor"),
+    "lam": (0, 1, "trace parameter λ of advantages and returns"),
+    "clip_eps": (0, math.inf, "clip range ε of the ratio, as 1 ± ε"),
+    "clip_eps_high": (0, math.inf, "upper clip range, as 1 + ε; None for clip_eps"),
+    "value_clip": (0, math.inf, "clip range of the value; None for no clipping"),
+    "value_coef": (0, math.inf, "weight of the value loss"),
+    "entropy_coef": (0, math.inf, "weight of the entropy bonus"),
+    "entropy_coef_end": (0, math.inf, "weight of the entropy bonus at the end; None for constant"),
+    "max_grad_norm": (0, math.inf, "largest norm of a gradient"),
+    "adam_eps": (0, math.inf, "ε of Adam"),
+    "target_kl": (0, math.inf, "KL beyond which an update stops (PPO), or that it aims at"),
+    "kl_coef": (0, math.inf, "weight of the KL penalty"),
+    "max_kl": (0, math.inf, "KL that bounds a step of TRPO"),
+    "damping": (0, math.inf, "what is added to the diagonal of the Fisher matrix"),
+    "rho_max": (0, math.inf, "largest weight ρ of V-trace"),
+    "trace_max": (0, math.inf, "largest trace c of V-trace"),
+    "baseline_decay": (0, 1, "decay of the moving-average baseline"),
+    "epsilon_start": (0, 1, "exploration rate at the start"),
+    "epsilon_end": (0, 1, "exploration rate at the end"),
+    "exploration_fraction": (0, 1, "share of training over which exploration falls"),
+    "rms_decay": (0, 1, "decay of RMSProp's second moment"),
+    "num_envs": (1, math.inf, "environments side by side"),
+    "num_steps": (1, math.inf, "steps of each environment in one update"),
+    "num_epochs": (1, math.inf, "passes over the data of one update"),
+    "num_minibatches": (1, math.inf, "parts into which each pass divides the data"),
+    "num_value_steps": (0, math.inf, "passes of the value function over the data"),
+    "group_size": (1, math.inf, "trajectories from each start state"),
+    "policy_lag": (1, math.inf, "updates between two copies of the policy to the actors"),
+    "memory_size": (1, math.inf, "width of the recurrent memory"),
+    "sequence_length": (1, math.inf, "length of a training sequence; None for num_steps"),
+    "cg_iterations": (1, math.inf, "iterations of conjugate gradient"),
+    "num_backtracks": (1, math.inf, "tries of the line search"),
+    "hidden_sizes": (1, math.inf, "widths of the hidden layers"),
+    "activation": (0, 0, "activation function"),
+    "torso": (0, 0, "what reads the observation"),
+    "memory": (0, 0, "recurrent memory"),
+    "layer_norm": (0, 0, "layer normalisation in the torso"),
+    "distribution": (0, 0, "action distribution; None for the space's own"),
+    "std": (0, 0, "whether the standard deviation depends on the observation"),
+    "anneal_lr": (0, 0, "whether the learning rate falls linearly to 0"),
+    "anneal_clip": (0, 0, "whether the clip range falls linearly to 0"),
+    "whiten": (0, 0, "over what advantages are whitened"),
+    "weighting": (0, 0, "weighting of the policy gradient"),
+    "baseline": (0, 0, "what is subtracted from the return"),
+    "normalise_obs": (0, 0, "whether observations are normalised"),
+    "normalise_reward": (0, 0, "whether rewards are scaled by the deviation of returns"),
+}
+"""What each field of a configuration means, and its least and greatest value."""
+
+
+def config(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass and a pytree whose leaves are its `float` fields."""
+    cls = dataclasses.dataclass(frozen=True)(cls)
+    hints = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    traced = [name for name in names if hints[name] is float]
+    static = [name for name in names if hints[name] is not float]
+    return jax.tree_util.register_dataclass(cls, data_fields=traced, meta_fields=static)
+
+
+def hints(cls: Any) -> dict[str, Any]:
+    """The fields of a configuration and their types, in their order."""
+    return {f.name: typing.get_type_hints(cls)[f.name] for f in dataclasses.fields(cls)}
+
+
+def replace(config: T, **changes: Any) -> T:
+    """A copy with other values; an unknown field is an error that names the closest ones."""
+    known = hints(type(config))
+    for name in changes:
+        if name not in known:
+            raise ValueError(unknown("field", name, known, f"of {title(config)}"))
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def title(config: Any) -> str:
+    """How messages call a configuration: its module's name, `ppo`."""
+    return type(config).__module__.rpartition(".")[2]
+
+
+def unknown(kind: str, name: Any, known: Any, where: str = "") -> str:
+    """One sentence about a name that does not exist, with the closest ones that do."""
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3, cutoff=0.5)
+    what = f"{kind} {name!r}" + f" {where}" * bool(where)
+    if close:
+        return f"there is no {what}; the closest are {', '.join(close)}"
+    return f"there is no {what}; there are {', '.join(sorted(map(str, known)))}"
+
+
+def validate(config: Any) -> Any:
+    """Check every field whose value is concrete against its type and range; return the config.
+
+    Tracers pass: values are checked where they are known, by whoever calls a jitted function.
+    """
+    for name, hint in hints(type(config)).items():
+        value = getattr(config, name)
+        if not isinstance(value, jax.core.Tracer):
+            _check(title(config), name, hint, value)
+    return config
+
+
+def _check(owner: str, name: str, hint: Any, value: Any) -> None:
+    options = typing.get_args(hint)
+    if value is None and type(None) in options:
+        return
+    if type(None) in options:
+        hint = next(option for option in options if option is not type(None))
+    low, high, _ = VOCABULARY.get(name, (-math.inf, math.inf, ""))
+    field = f"{owner}.{name}"
+    if typing.get_origin(hint) is typing.Literal:
+        if value not in typing.get_args(hint):
+            allowed = ", ".join(map(repr, typing.get_args(hint)))
+            raise ValueError(f"{field} must be one of {allowed}, not {value!r}")
+    elif hint is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{field} must be True or False, not {value!r}")
+    elif hint is float:
+        _check_real(field, value, low, high)
+    elif hint is int or typing.get_origin(hint) is tuple:
+        entries = (value,) if hint is int else value
+        if not isinstance(entries, tuple) or not all(
+            type(entry) is int and low <= entry <= high for entry in entries
+        ):
+            kind = "an integer" if hint is int else "a tuple of integers"
+            raise ValueError(f"{field} must be {kind} of at least {low}, not {value!r}")
+
+
+def _check_real(field: str, value: Any, low: float, high: float) -> None:
+    try:
+        values = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        values = np.array(math.nan)
+    if isinstance(value, bool | str) or not np.all((values >= low) & (values <= high)):
+        span = f"at least {low}" if high == math.inf else f"in [{low}, {high}]"
+        raise ValueError(f"{field} must be a number {span}, not {value}")
+
+
+def grid(config: T, **axes: Any) -> T:
+    """Every combination of the values given, as one configuration whose leaves are [n].
+
+    `vmap` a training function over it. Only float fields can vary: others would recompile.
+
+    >>> from jaxrl.algorithms import ppo
+    >>> swept = grid(ppo.Config(), lr=[1e-4, 1e-3], clip_eps=[0.1, 0.2, 0.3])
+    >>> swept.lr.shape
+    (6,)
+    """
+    return _swept(config, zip(*itertools.product(*_axes(config, axes)), strict=True), axes)
+
+
+def random_search(key: Array, config: T, num_samples: int, **ranges: tuple[float, float]) -> T:
+    """`num_samples` configurations whose fields are drawn from ranges, as one with leaves [n].
+
+    A range of positive bounds is drawn on a logarithmic scale, any other on a linear one.
+    """
+    columns = []
+    for name, (low, high) in zip(ranges, _axes(config, ranges, pairs=True), strict=True):
+        key, sub = jax.random.split(key)
+        uniform = jax.random.uniform(sub, (num_samples,))
+        if not low < high:
+            raise ValueError(f"the range of {name} must ascend, not be ({low}, {high})")
+        if low > 0:
+            columns.append(jnp.exp(math.log(low) + uniform * math.log(high / low)))
+        else:
+            columns.append(low + uniform * (high - low))
+    return _swept(config, columns, ranges)
+
+
+def _axes(config: Any, axes: dict[str, Any], pairs: bool = False) -> list[tuple[float, ...]]:
+    """The values of each axis, checked."""
+    known = hints(type(config))
+    if not axes:
+        raise ValueError("a sweep needs at least one field to vary")
+    for name, values in axes.items():
+        if name not in known:
+            raise ValueError(unknown("field", name, known, f"of {title(config)}"))
+        if known[name] is not float:
+            raise ValueError(
+                f"{title(config)}.{name} is static and cannot vary within one compiled sweep: "
+                f"only float fields can"
+            )
+        size = len(np.atleast_1d(np.asarray(values)))
+        if size == 0 or (pairs and size != 2):
+            raise ValueError(f"{name} needs {'a low and a high' if pairs else 'some'} value")
+        for value in np.atleast_1d(np.asarray(values)):
+            _check(title(config), name, float, float(value))
+    return [tuple(float(v) for v in np.atleast_1d(np.asarray(x))) for x in axes.values()]
+
+
+def _swept(config: T, columns: Any, axes: dict[str, Any]) -> T:
+    swept = {n: jnp.asarray(c, jnp.float32) for n, c in zip(axes, columns, strict=True)}
+    size = next(iter(swept.values())).shape
+    full = jax.tree.map(lambda leaf: jnp.full(size, leaf, jnp.float32), config)
+    return dataclasses.replace(full, **swept)  # type: ignore[type-var]

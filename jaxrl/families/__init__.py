@@ -1,0 +1,1 @@
+"""Learners made of formulas: what algorithms fill in."""

@@ -1,0 +1,150 @@
+"""Normalisation of observations and rewards: a combinator on learners, which see the batch.
+
+The statistics are part of the learner's state. Those that an update learns with are those that its
+actions were taken with; the update ends by renewing them. Evaluation leaves them alone.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.formulas.recurrence import recurrence
+from jaxrl.networks import content
+from jaxrl.types import Array, Learner, LearnerState, MaskedObs, Metrics, PyTree, Rollout, Scalar
+
+EPS = 1e-8
+BOUND = 10.0
+"""No normalised number is further from 0 than this many deviations."""
+
+
+class Moments(NamedTuple):
+    """Count, mean and mean square deviation of what was seen, per entry."""
+
+    count: Array
+    mean: PyTree
+    var: PyTree
+
+
+class Normalised(NamedTuple):
+    """The slots of a normalised learner around those of the learner itself."""
+
+    slots: PyTree
+    obs: Moments | None
+    returns: Moments | None
+    running: Array | None  # discounted return so far of each environment, [N]
+    over: Array | None  # whether its episode ended with the last step, [N]
+
+
+def normalised(config: Any, learner: Learner, num_envs: int) -> Learner:
+    """The learner behind the normalisations that its configuration asks for."""
+    if not (config.normalise_obs or config.normalise_reward):
+        return learner
+
+    def inner(state: LearnerState) -> LearnerState:
+        return state._replace(slots=state.slots.slots)
+
+    def seen(kept: Normalised, obs: PyTree) -> PyTree:
+        return obs if kept.obs is None else with_content(obs, standardised(kept.obs, content(obs)))
+
+    def init(key: Array, obs: PyTree) -> LearnerState:
+        state = learner.init(key, obs)
+        first = jax.tree.map(lambda x: x[0], content(obs))
+        zeros = jnp.zeros(num_envs)
+        return state._replace(
+            slots=Normalised(
+                slots=state.slots,
+                obs=no_moments(first) if config.normalise_obs else None,
+                returns=no_moments(jnp.zeros(())) if config.normalise_reward else None,
+                running=zeros if config.normalise_reward else None,
+                over=zeros.astype(bool) if config.normalise_reward else None,
+            )
+        )
+
+    def act(state: LearnerState, obs: PyTree, noise: PyTree, carry: PyTree) -> Any:
+        return learner.act(inner(state), seen(state.slots, obs), noise, carry)
+
+    def update(key: Array, state: LearnerState, rollout: Rollout) -> tuple[LearnerState, Metrics]:
+        kept, steps = state.slots, rollout.transition
+        reward, renewed = steps.reward, kept
+        if kept.returns is not None:
+            reward = jnp.clip(reward / jnp.sqrt(kept.returns.var + EPS), -BOUND, BOUND)
+            renewed = _with_returns(config.gamma, renewed, rollout)
+        if kept.obs is not None:
+            renewed = renewed._replace(obs=joined(kept.obs, content(steps.obs), rollout.mask))
+        steps = steps._replace(
+            obs=seen(kept, steps.obs), next_obs=seen(kept, steps.next_obs), reward=reward
+        )
+        rollout = rollout._replace(transition=steps, last_obs=seen(kept, rollout.last_obs))
+        state, metrics = learner.update(key, inner(state), rollout)
+        return state._replace(slots=renewed._replace(slots=state.slots)), metrics
+
+    return learner._replace(init=init, act=act, update=update)
+
+
+def with_content(obs: PyTree, new: PyTree) -> PyTree:
+    """The observation with other content, and the same action mask."""
+    return obs._replace(obs=new) if isinstance(obs, MaskedObs) else new
+
+
+def no_moments(like: PyTree) -> Moments:
+    """Mean 0 and variance 1, which weigh next to nothing."""
+    return Moments(
+        jnp.float32(1e-4),
+        jax.tree.map(lambda x: jnp.zeros(x.shape), like),
+        jax.tree.map(lambda x: jnp.ones(x.shape), like),
+    )
+
+
+def standardised(moments: Moments, x: PyTree) -> PyTree:
+    """(x − mean) / deviation, leaf by leaf, within bounds."""
+
+    def one(x: Array, mean: Array, var: Array) -> Array:
+        mean, var = (jnp.broadcast_to(m, x.shape) for m in (mean, var))
+        return jnp.clip((x - mean) / jnp.sqrt(var + EPS), -BOUND, BOUND)
+
+    return jax.tree.map(one, x, moments.mean, moments.var)
+
+
+def joined(moments: Moments, x: PyTree, mask: Array | None = None) -> Moments:
+    """Moments of what was seen before and of x, [T, N, ...], together.
+
+    Reference: Chan, Golub & LeVeque 1979 (the parallel update of a variance).
+    """
+    shape = jax.tree.leaves(x)[0].shape[:2]
+    weight = jnp.ones(shape) if mask is None else mask.astype(jnp.float32)
+    new = weight.sum()
+    total = moments.count + new
+
+    def one(x: Array, mean: Array, var: Array) -> tuple[Array, Array]:
+        w = weight.reshape(shape + (1,) * (x.ndim - 2))
+        batch_mean = (w * x).sum((0, 1)) / new
+        centred = x - jnp.broadcast_to(batch_mean, x.shape)
+        batch_var = (w * jnp.square(centred)).sum((0, 1)) / new
+        delta = batch_mean - mean
+        spread = moments.count * var + new * batch_var
+        spread += jnp.square(delta) * moments.count * new / total
+        return mean + delta * new / total, spread / total
+
+    pairs = jax.tree.map(one, x, moments.mean, moments.var)
+    mean, var = (jax.tree.map(lambda _, p, i=i: p[i], x, pairs) for i in range(2))
+    return Moments(total, mean, var)
+
+
+def _with_returns(gamma: Scalar, kept: Normalised, rollout: Rollout) -> Normalised:
+    """Moments of the discounted return so far: Gₜ = rₜ + γ (1 − dₜ₋₁) Gₜ₋₁.
+
+    The done of the step before is what starts the sum anew: the last reward of an episode belongs
+    to that episode.
+    """
+    steps = rollout.transition
+    assert kept.returns is not None and kept.over is not None
+    fresh = jnp.concatenate([kept.over[None], steps.done[:-1]])
+
+    def one(reward: Array, fresh: Array) -> tuple[Array, Array]:
+        return reward, gamma * (1 - fresh)
+
+    backwards = jax.tree.map(lambda x: x[::-1], (steps.reward, fresh.astype(jnp.float32)))
+    running = recurrence(one, backwards, kept.running)[::-1]
+    moments = joined(kept.returns, running, rollout.mask)
+    return kept._replace(returns=moments, running=running[-1], over=steps.done[-1])

@@ -1,0 +1,158 @@
+"""What on-policy configurations share, and how they become networks and an optimiser."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jaxrl.config import config, title
+from jaxrl.families.policy import ActorCritic, Judge, Parts
+from jaxrl.formulas.value_targets import expected_value
+from jaxrl.formulas.weightings import action_value
+from jaxrl.networks import CNN, MLP, Network, content, distribution, feed_forward, memory, recurrent
+from jaxrl.networks.core import obs_rank
+from jaxrl.optim.optimizer import Optimizer, Schedule, adam, linear
+from jaxrl.types import Array, Box, Discrete, LearnerState, Spaces
+
+
+class Setting(NamedTuple):
+    """What a learner is told besides its configuration."""
+
+    spaces: Spaces
+    num_updates: int  # of the whole training, for schedules
+    networks: ActorCritic | None = None  # flax modules in place of the default ones
+    optimizer: Callable[[Any, Schedule], optax.GradientTransformation] | None = None
+
+
+@config
+class OnPolicyConfig:
+    """Fields of every on-policy algorithm; a configuration inherits data, never behaviour."""
+
+    num_envs: int = 8
+    num_steps: int = 128
+    lr: float = 2.5e-4
+    anneal_lr: bool = True
+    gamma: float = 0.99
+    max_grad_norm: float = 0.5
+    torso: Literal["mlp", "cnn"] = "mlp"
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    activation: Literal["tanh", "relu", "silu", "gelu", "elu"] = "tanh"
+    layer_norm: bool = False
+    normalise_obs: bool = False
+    normalise_reward: bool = False
+
+
+@config
+class PolicyConfig(OnPolicyConfig):
+    """Fields of every algorithm of the policy family."""
+
+    value_coef: float = 0.5
+    entropy_coef: float = 0.0
+    distribution: Literal["gaussian", "squashed_gaussian", "beta"] | None = None
+    std: Literal["independent", "dependent"] = "independent"
+    memory: Literal["gru", "lstm"] | None = None
+    memory_size: int = 64
+    sequence_length: int | None = None
+
+
+STATE_VALUE = Judge(lambda raw, output: raw[..., 0], lambda raw, action: raw[..., 0])
+"""A critic of states."""
+
+ACTION_VALUE = Judge(lambda raw, output: expected_value(raw, nn.softmax(output)), action_value)
+"""A critic of all actions of a discrete space."""
+
+
+def parts(
+    config: Any, setting: Setting, critic: Literal["state", "action"] | None = "state"
+) -> Parts:
+    """Distribution and networks of a policy learner, as its configuration asks for."""
+    space = setting.spaces.action
+    if critic == "action" and not isinstance(space, Discrete):
+        raise ValueError(f"a critic of every action needs a Discrete action space, not {space}")
+    choose = distribution(space, config.distribution)
+    gaussian = isinstance(space, Box) and config.distribution != "beta"
+    custom = setting.networks or ActorCritic(None, None)
+    width = space.num_values if critic == "action" else 1
+    length = config.sequence_length or config.num_steps
+    return Parts(
+        distribution=choose,
+        actor=network(
+            config,
+            setting.spaces,
+            custom.actor,
+            choose.size,
+            0.01,
+            config.std if gaussian else None,
+        ),
+        critic=network(config, setting.spaces, custom.critic, width, 1.0) if critic else None,
+        judge=ACTION_VALUE if critic == "action" else STATE_VALUE,
+        gamma=config.gamma,
+        sequence_length=None if config.memory is None else length,
+    )
+
+
+def network(
+    config: Any,
+    spaces: Spaces,
+    custom: nn.Module | Network | None,
+    size: int,
+    scale: float,
+    std: str | None = None,
+) -> Network:
+    """The network that maps observations to `size` numbers: the user's own, or by configuration."""
+    if isinstance(custom, Network):
+        return custom
+    if custom is not None:
+        return feed_forward(custom)
+    rank = obs_rank(content(spaces.observation))
+    if config.torso == "cnn" and rank != 3:
+        raise ValueError(f"torso 'cnn' needs images [H, W, C], not observations of {rank} axes")
+    torso: Any = {"mlp": MLP, "cnn": CNN}[config.torso]
+    sizes = {"sizes": config.hidden_sizes, "activation": config.activation, "obs_rank": rank}
+    last = {"final_size": size, "final_scale": scale, "std": std}
+    if getattr(config, "memory", None) is None:
+        return feed_forward(torso(**sizes, layer_norm=config.layer_norm, **last))
+    cell = memory(config.memory, config.memory_size)
+    return recurrent(torso(**sizes, layer_norm=config.layer_norm), cell, MLP((), **last))
+
+
+def optimizer(
+    config: Any,
+    setting: Setting,
+    num_steps: int,
+    default: Callable[[Any, Schedule], Optimizer] | None = None,
+) -> Optimizer:
+    """The user's own optimiser, the algorithm's, or Adam; `num_steps` steps in each update."""
+    schedule = linear(config.lr, setting.num_updates * num_steps, config.anneal_lr)
+    if setting.optimizer is not None:
+        return Optimizer(setting.optimizer(config, schedule), schedule)
+    if default is not None:
+        return default(config, schedule)
+    return adam(schedule, config.max_grad_norm, 1e-5)
+
+
+def progress(state: LearnerState, setting: Setting) -> Array:
+    """How much of the training is done, from 0 to 1."""
+    return jnp.minimum(state.num_updates / setting.num_updates, 1.0)
+
+
+def check(config: Any) -> None:
+    """Fields that must fit each other: one sentence where they do not."""
+    name = title(config)
+    group, parts = getattr(config, "group_size", 1), getattr(config, "num_minibatches", 1)
+    length = getattr(config, "sequence_length", None)
+    if config.num_envs % group:
+        raise ValueError(f"{name}.group_size must divide num_envs = {config.num_envs}, not {group}")
+    if group == 1 and (name == "grpo" or getattr(config, "baseline", "") == "leave_one_out"):
+        raise ValueError(f"{name}.group_size must be at least 2 to compare trajectories, not 1")
+    if length is not None and config.num_steps % length:
+        raise ValueError(
+            f"{name}.sequence_length must divide num_steps = {config.num_steps}, not {length}"
+        )
+    size = config.num_envs * config.num_steps
+    if getattr(config, "memory", None) is not None:
+        size //= length or config.num_steps
+    if size % parts:
+        raise ValueError(f"{name}.num_minibatches must divide the batch of {size}, not {parts}")

@@ -1,0 +1,29 @@
+"""Repeat an algorithm's update, and add up what it reports."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.types import Algorithm, Array, Metrics, PyTree
+
+
+def run(algorithm: Algorithm, state: PyTree, num_updates: Array | int) -> tuple[PyTree, Metrics]:
+    """`num_updates` updates, and the sum of their metrics.
+
+    The law: run(run(s, a), b) is run(s, a + b), bit for bit. A compiler may treat a loop whose
+    length it knows in another way than a longer one, so it is not told: the length is traced,
+    and one executable serves all lengths.
+    """
+    num_updates = jax.lax.optimization_barrier(jnp.asarray(num_updates, jnp.int32))
+    like = jax.eval_shape(algorithm.update, state)[1]
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+
+    def body(_: Array, carried: tuple[PyTree, Metrics]) -> tuple[PyTree, Metrics]:
+        state, new = algorithm.update(carried[0])
+        return state, jax.tree.map(jnp.add, carried[1], new)
+
+    return jax.lax.fori_loop(0, num_updates, body, (state, nothing))
+
+
+def train(algorithm: Algorithm, key: Array, num_updates: Array | int) -> tuple[PyTree, Metrics]:
+    """`run` from the algorithm's own beginning."""
+    return run(algorithm, algorithm.init(key), num_updates)

@@ -1,0 +1,192 @@
+"""Training and evaluation as pure functions: key -> (state, metrics)."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl import zoo
+from jaxrl.config import validate
+from jaxrl.envs import make
+from jaxrl.families.normalise import normalised
+from jaxrl.families.settings import Setting, check
+from jaxrl.loops import run
+from jaxrl.loops.on_policy import LoopState
+from jaxrl.numerics import select
+from jaxrl.types import Algorithm, Array, Average, Env, Learner, LearnerState, Metrics, PyTree
+
+NUM_WINDOWS = 100
+"""Into how many windows metrics are summed, at most, where no evaluation divides training."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # a tuple could not be jitted
+class Training:
+    """A training run: calling it with a key trains; its parts let a host train in pieces.
+
+    `total_steps` is the budget, rounded down to whole updates of `steps_per_update` steps.
+    """
+
+    algorithm: Algorithm
+    learner: Learner
+    env: Env
+    num_updates: int
+    steps_per_update: int
+    evaluate_every: int | None = None  # in updates
+    num_eval_episodes: int = 16
+
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of the whole run."""
+        return self.num_updates * self.steps_per_update
+
+    def __call__(self, key: Array, state: LoopState | None = None) -> tuple[LoopState, Metrics]:
+        """Train from a key, or go on from a state, up to `total_steps`.
+
+        Returns the state and the metrics, whose leaves have an axis of windows: one window ends at
+        each evaluation, or there are at most a hundred of equal length. A state knows its key:
+        with a state, `key` is not used.
+        """
+        start = self.algorithm.init(key) if state is None else state
+        every = self.evaluate_every or max(1, -(-self.num_updates // NUM_WINDOWS))
+        ends = jnp.asarray([*range(every, self.num_updates, every), self.num_updates], jnp.int32)
+        return jax.lax.scan(self.window, start, ends)
+
+    def window(self, state: LoopState, end: Array) -> tuple[LoopState, Metrics]:
+        """Train until `end` updates are done; evaluate if that was asked for."""
+        state, metrics = run(self.algorithm, state, jnp.maximum(end - state.num_updates, 0))
+        steps = state.num_updates * self.steps_per_update
+        metrics = metrics | {"steps": Average(steps.astype(jnp.float32), jnp.ones(()))}
+        if self.evaluate_every is not None:
+            key = jax.random.fold_in(state.eval_key, state.num_updates)
+            result = play(key, self.env, self.learner, state.learner, self.num_eval_episodes)
+            count = jnp.float32(self.num_eval_episodes)
+            metrics["eval_return"] = Average(result.episode_return.sum(), count)
+        return state, metrics
+
+
+def make_train(
+    config: Any,
+    env: Any,
+    total_steps: int | None = None,
+    evaluate_every: int | None = None,
+    *,
+    env_params: dict[str, Any] | None = None,
+    num_eval_episodes: int = 16,
+    networks: Any = None,
+    optimizer: Any = None,
+) -> Training:
+    """A pure function key -> (state, metrics) that trains an agent; jit and vmap it as you like.
+
+    Args:
+      config: an algorithm's configuration, or its name for the settings tuned for `env`.
+      env: a name, an `Env`, or an object with gymnax's interface.
+      total_steps: the budget in environment steps, rounded down to whole updates; by default what
+        the zoo says.
+      evaluate_every: steps between two greedy evaluations of `num_eval_episodes` episodes each;
+        None for none.
+      env_params: parameters of a gymnax environment, which may be traced.
+      networks: `ActorCritic(actor, critic)` of flax modules, or of `Network`s, or None for either.
+      optimizer: (config, schedule) -> an optax transformation.
+    """
+    if isinstance(config, str):
+        config, default_steps = zoo.tuned(config, env)
+    else:
+        default_steps = zoo.DEFAULT_STEPS
+    total_steps = default_steps if total_steps is None else total_steps
+    made = make(env, **(env_params or {}))
+    check(validate(config))
+    per_update = config.num_envs * config.num_steps
+    if total_steps < per_update:
+        raise ValueError(
+            f"total_steps must be at least one update, num_envs × num_steps = {per_update}, "
+            f"not {total_steps}"
+        )
+    if evaluate_every is not None and evaluate_every < 1:
+        raise ValueError(f"evaluate_every must be at least 1, not {evaluate_every}")
+    num_updates = int(total_steps) // per_update
+    setting = Setting(made.spaces, num_updates, networks, optimizer)
+    algorithm, learner = build(config, made, setting)
+    every = None if evaluate_every is None else max(1, evaluate_every // per_update)
+    return Training(algorithm, learner, made, num_updates, per_update, every, num_eval_episodes)
+
+
+def build(config: Any, env: Env, setting: Setting) -> tuple[Algorithm, Learner]:
+    """The algorithm of a configuration, and its learner."""
+    entry = zoo.entry(config)
+    learner = normalised(config, entry.learner(config, setting), config.num_envs)
+    return entry.loop(config, env, learner), learner
+
+
+class Evaluation(NamedTuple):
+    """Episodes of an evaluation, one entry each."""
+
+    episode_return: Array
+    episode_length: Array
+    finished: Array  # False where `max_steps` ran out first
+
+
+def evaluate(
+    config: Any,
+    state: LoopState | LearnerState,
+    env: Any,
+    key: Array,
+    num_episodes: int = 16,
+    greedy: bool = True,
+    networks: Any = None,
+    max_steps: int = 100_000,
+) -> Evaluation:
+    """Play whole episodes with a trained policy, on a key of their own; nothing is learnt.
+
+    Args:
+      config: the configuration that `state` was trained with.
+      state: what training returned, or its `learner` alone.
+      greedy: whether to act by the policy's mode; otherwise it is sampled.
+      networks: as in `make_train`.
+      max_steps: after so many steps an episode counts as it stands.
+    """
+    env = make(env)
+    config = zoo.tuned(config, env)[0] if isinstance(config, str) else config
+    learner = build(config, env, Setting(env.spaces, 1, networks))[1]
+    learnt = state.learner if isinstance(state, LoopState) else state
+    return play(key, env, learner, learnt, num_episodes, greedy, max_steps)
+
+
+def play(
+    key: Array,
+    env: Env,
+    learner: Learner,
+    learnt: LearnerState,
+    num_episodes: int,
+    greedy: bool = True,
+    max_steps: int = 100_000,
+) -> Evaluation:
+    """One episode in each of `num_episodes` environments, side by side, until the last one ends."""
+    k_reset, k_carry, k_play = jax.random.split(key, 3)
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(k_reset, num_episodes))
+    carry = learner.carry(k_carry, num_episodes)
+    nothing = Evaluation(
+        jnp.zeros(num_episodes), jnp.zeros(num_episodes, jnp.int32), jnp.zeros(num_episodes, bool)
+    )
+
+    def going(scene: tuple[PyTree, ...]) -> Array:
+        step, *_, result = scene
+        return (step < max_steps) & ~result.finished.all()
+
+    def advance(scene: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
+        step, env_state, obs, carry, result = scene
+        k_noise, k_step = jax.random.split(jax.random.fold_in(k_play, step))
+        noise = None if greedy else learner.noise(k_noise, (num_episodes,))
+        action, _, new_carry = learner.act(learnt, obs, noise, carry)
+        keys = jax.random.split(k_step, num_episodes)
+        reached, new = jax.vmap(env.step)(keys, env_state, action)
+        after = Evaluation(
+            result.episode_return + new.reward,
+            result.episode_length + 1,
+            new.terminated | new.truncated,
+        )
+        over = result.finished
+        old = (env_state, obs, carry, result)
+        return step + 1, *select(over, old, (reached, new.obs, new_carry, after))
+
+    return jax.lax.while_loop(going, advance, (jnp.int32(0), env_state, obs, carry, nothing))[-1]

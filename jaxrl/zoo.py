@@ -1,0 +1,81 @@
+"""The zoo: every algorithm by name, and the settings that were tuned for an environment."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxrl.algorithms import (
+    a2c,
+    actor_critic,
+    grpo,
+    impala,
+    ppo,
+    ppo_penalty,
+    pqn,
+    reinforce,
+    trpo,
+)
+from jaxrl.config import replace, unknown
+from jaxrl.loops import episodic, on_policy
+from jaxrl.types import Algorithm, Env, Learner
+
+
+class Entry(NamedTuple):
+    """An algorithm: the configuration it starts from, its learner, and the loop that feeds it."""
+
+    config: Any
+    learner: Callable[..., Learner]
+    loop: Callable[[Any, Env, Learner], Algorithm]
+
+
+def continuing(config: Any, env: Env, learner: Learner) -> Algorithm:
+    """Environments that never stop; an episode may span updates."""
+    return on_policy(env, learner, config.num_envs, config.num_steps)
+
+
+def whole(config: Any, env: Env, learner: Learner) -> Algorithm:
+    """Whole trajectories from fresh starts, in groups."""
+    return episodic(env, learner, config.num_envs, config.num_steps, config.group_size)
+
+
+ZOO: dict[str, Entry] = {
+    "reinforce": Entry(reinforce.Config(), reinforce.learner, whole),
+    "rloo": Entry(
+        reinforce.Config(baseline="leave_one_out", group_size=4), reinforce.learner, whole
+    ),
+    "actor_critic": Entry(actor_critic.Config(), actor_critic.learner, continuing),
+    "a2c": Entry(a2c.Config(), a2c.learner, continuing),
+    "ppo": Entry(ppo.Config(), ppo.learner, continuing),
+    "ppo_penalty": Entry(ppo_penalty.Config(), ppo_penalty.learner, continuing),
+    "trpo": Entry(trpo.Config(), trpo.learner, continuing),
+    "grpo": Entry(grpo.Config(), grpo.learner, whole),
+    "impala": Entry(impala.Config(), impala.learner, continuing),
+    "pqn": Entry(pqn.Config(), pqn.learner, continuing),
+}
+
+DEFAULT_STEPS = 500_000
+
+TUNED: dict[str, dict[str, dict[str, Any]]] = {
+    "ppo": {
+        "CartPole-v1": dict(total_steps=200_000, num_envs=8, lr=1e-3),
+    },
+}
+"""Algorithm -> environment -> what differs from the algorithm's defaults, and `total_steps`."""
+
+
+def entry(config: Any) -> Entry:
+    """The entry that a name or a configuration belongs to."""
+    if isinstance(config, str):
+        if config not in ZOO:
+            raise ValueError(unknown("algorithm", config, ZOO))
+        return ZOO[config]
+    for found in ZOO.values():
+        if type(found.config) is type(config):
+            return found
+    raise TypeError(f"config must be an algorithm's name or configuration, not {config!r}")
+
+
+def tuned(name: str, env: Any = None, **changes: Any) -> tuple[Any, int]:
+    """The configuration of an algorithm for an environment, with changes, and its budget."""
+    settings = dict(TUNED.get(name, {}).get(env, {}) if isinstance(env, str) else {})
+    total_steps = settings.pop("total_steps", DEFAULT_STEPS)
+    return replace(entry(name).config, **(settings | changes)), total_steps
