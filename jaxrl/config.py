@@ -15,10 +15,14 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
+from jaxrl import checks
 from jaxrl.types import Array
 
 T = TypeVar("T")
+
+REAL = (int, float, np.number, np.ndarray, jax.Array)
 
 VOCABULARY: dict[str, tuple[float, float, str]] = {
     "lr": (0, math.inf, "learning rate"),
@@ -85,7 +89,8 @@ def config(cls: type[T]) -> type[T]:
 
 def hints(cls: Any) -> dict[str, Any]:
     """The fields of a configuration and their types, in their order."""
-    return {f.name: typing.get_type_hints(cls)[f.name] for f in dataclasses.fields(cls)}
+    known = typing.get_type_hints(cls)
+    return {field.name: known[field.name] for field in dataclasses.fields(cls)}
 
 
 def replace(config: T, **changes: Any) -> T:
@@ -111,52 +116,69 @@ def unknown(kind: str, name: Any, known: Any, where: str = "") -> str:
     return f"there is no {what}; there are {', '.join(sorted(map(str, known)))}"
 
 
-def validate(config: Any) -> Any:
+def validate(config: T) -> T:
     """Check every field whose value is concrete against its type and range; return the config.
 
     Tracers pass: values are checked where they are known, by whoever calls a jitted function.
     """
-    for name, hint in hints(type(config)).items():
-        value = getattr(config, name)
-        if not isinstance(value, jax.core.Tracer):
-            _check(title(config), name, hint, value)
+    if isinstance(config, type) or not dataclasses.is_dataclass(config):
+        raise TypeError(f"config must be an algorithm's name or configuration, not {config!r}")
+    for name in hints(type(config)):
+        _check(config, name, getattr(config, name))
     return config
 
 
-def _check(owner: str, name: str, hint: Any, value: Any) -> None:
+def optional(hint: Any) -> tuple[Any, bool]:
+    """The type without None, and whether None was allowed."""
     options = typing.get_args(hint)
-    if value is None and type(None) in options:
-        return
-    if type(None) in options:
-        hint = next(option for option in options if option is not type(None))
-    low, high, _ = VOCABULARY.get(name, (-math.inf, math.inf, ""))
-    field = f"{owner}.{name}"
+    if type(None) not in options:
+        return hint, False
+    return next(option for option in options if option is not type(None)), True
+
+
+def allowed(name: str, hint: Any) -> str:
+    """What a field takes, in words."""
+    hint, or_none = optional(hint)
+    low, high = _bounds(name)
+    span = f" of at least {low}" if high == math.inf else f" in [{low}, {high}]"
     if typing.get_origin(hint) is typing.Literal:
-        if value not in typing.get_args(hint):
-            allowed = ", ".join(map(repr, typing.get_args(hint)))
-            raise ValueError(f"{field} must be one of {allowed}, not {value!r}")
-    elif hint is bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"{field} must be True or False, not {value!r}")
-    elif hint is float:
-        _check_real(field, value, low, high)
-    elif hint is int or typing.get_origin(hint) is tuple:
-        entries = (value,) if hint is int else value
-        if not isinstance(entries, tuple) or not all(
-            type(entry) is int and low <= entry <= high for entry in entries
-        ):
-            kind = "an integer" if hint is int else "a tuple of integers"
-            raise ValueError(f"{field} must be {kind} of at least {low}, not {value!r}")
+        words = "one of " + ", ".join(map(repr, typing.get_args(hint)))
+    elif typing.get_origin(hint) is tuple:
+        words = f"a tuple of integers{span}"
+    else:
+        words = {bool: "True or False", int: f"an integer{span}", float: f"a number{span}"}[hint]
+    return words + " or None" * or_none
 
 
-def _check_real(field: str, value: Any, low: float, high: float) -> None:
-    try:
-        values = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        values = np.array(math.nan)
-    if isinstance(value, bool | str) or not np.all((values >= low) & (values <= high)):
-        span = f"at least {low}" if high == math.inf else f"in [{low}, {high}]"
-        raise ValueError(f"{field} must be a number {span}, not {value}")
+def _bounds(name: str) -> tuple[float, float]:
+    return VOCABULARY[name][:2] if name in VOCABULARY else (-math.inf, math.inf)
+
+
+def _check(config: Any, name: str, value: Any) -> None:
+    hint = hints(type(config))[name]
+    if not isinstance(value, Tracer) and not _fits(value, hint, *_bounds(name)):
+        raise ValueError(
+            f"{title(config)}.{name} must be {allowed(name, hint)}, not {_came(value)}"
+        )
+
+
+def _came(value: Any) -> str:
+    is_array = isinstance(value, np.ndarray | jax.Array) and value.ndim
+    return f"an array of shape {value.shape}" if is_array else repr(value)
+
+
+def _fits(value: Any, hint: Any, low: float, high: float) -> bool:
+    hint, or_none = optional(hint)
+    if value is None:
+        return or_none
+    if typing.get_origin(hint) is typing.Literal:
+        return isinstance(value, str) and value in typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(x, int, low, high) for x in value)
+    if hint in (bool, int):  # True is no integer, and NumPy's integers are no Python ones
+        return type(value) is hint and (hint is bool or low <= value <= high)
+    real = isinstance(value, REAL) and not isinstance(value, bool) and np.ndim(value) == 0
+    return real and low <= float(value) <= high
 
 
 def grid(config: T, **axes: Any) -> T:
@@ -169,7 +191,8 @@ def grid(config: T, **axes: Any) -> T:
     >>> swept.lr.shape
     (6,)
     """
-    return _swept(config, zip(*itertools.product(*_axes(config, axes)), strict=True), axes)
+    values = [_axis(config, name, values) for name, values in axes.items()]
+    return _swept(config, zip(*itertools.product(*values), strict=True), axes)
 
 
 def random_search(key: Array, config: T, num_samples: int, **ranges: tuple[float, float]) -> T:
@@ -177,41 +200,42 @@ def random_search(key: Array, config: T, num_samples: int, **ranges: tuple[float
 
     A range of positive bounds is drawn on a logarithmic scale, any other on a linear one.
     """
+    checks.at_least(1, num_samples=num_samples)
     columns = []
-    for name, (low, high) in zip(ranges, _axes(config, ranges, pairs=True), strict=True):
+    for name, bounds in ranges.items():
+        low, *more = _axis(config, name, bounds)
+        if len(more) != 1 or not low < more[0]:
+            field = f"{title(config)}.{name}"
+            raise ValueError(f"{field} must range over (low, high), ascending, not {bounds}")
         key, sub = jax.random.split(key)
-        uniform = jax.random.uniform(sub, (num_samples,))
-        if not low < high:
-            raise ValueError(f"the range of {name} must ascend, not be ({low}, {high})")
-        if low > 0:
-            columns.append(jnp.exp(math.log(low) + uniform * math.log(high / low)))
-        else:
-            columns.append(low + uniform * (high - low))
+        share = jax.random.uniform(sub, (num_samples,))
+        high = more[0]
+        drawn = low * (high / low) ** share if low > 0 else low + share * (high - low)
+        columns.append(jnp.clip(drawn, low, high))  # rounding may step over a bound
     return _swept(config, columns, ranges)
 
 
-def _axes(config: Any, axes: dict[str, Any], pairs: bool = False) -> list[tuple[float, ...]]:
-    """The values of each axis, checked."""
+def _axis(config: Any, name: str, values: Any) -> list[float]:
+    """The values that a field takes in a sweep, checked."""
     known = hints(type(config))
-    if not axes:
-        raise ValueError("a sweep needs at least one field to vary")
-    for name, values in axes.items():
-        if name not in known:
-            raise ValueError(unknown("field", name, known, f"of {title(config)}"))
-        if known[name] is not float:
-            raise ValueError(
-                f"{title(config)}.{name} is static and cannot vary within one compiled sweep: "
-                f"only float fields can"
-            )
-        size = len(np.atleast_1d(np.asarray(values)))
-        if size == 0 or (pairs and size != 2):
-            raise ValueError(f"{name} needs {'a low and a high' if pairs else 'some'} value")
-        for value in np.atleast_1d(np.asarray(values)):
-            _check(title(config), name, float, float(value))
-    return [tuple(float(v) for v in np.atleast_1d(np.asarray(x))) for x in axes.values()]
+    if name not in known:
+        raise ValueError(unknown("field", name, known, f"of {title(config)}"))
+    if known[name] is not float:
+        raise ValueError(
+            f"{title(config)}.{name} is static and cannot vary within one compiled sweep: "
+            f"only float fields can, not {values}"
+        )
+    entries = list(values) if np.iterable(values) else [values]
+    if not entries:
+        raise ValueError(f"{title(config)}.{name} needs at least one value, not {values}")
+    for value in entries:
+        _check(config, name, value)
+    return [float(value) for value in entries]
 
 
 def _swept(config: T, columns: Any, axes: dict[str, Any]) -> T:
+    if not axes:
+        raise ValueError(f"a sweep of {title(config)} needs at least one field to vary, not none")
     swept = {n: jnp.asarray(c, jnp.float32) for n, c in zip(axes, columns, strict=True)}
     size = next(iter(swept.values())).shape
     full = jax.tree.map(lambda leaf: jnp.full(size, leaf, jnp.float32), config)

@@ -65,7 +65,8 @@ def objective(
         new = predict(parts, params, batch)
         # Diagnostics take no part in the loss: no gradient is to be spent on them.
         log_ratio = jax.lax.stop_gradient(log_ratio_of(new, batch))
-        rows = [policy_term(new, batch), new.entropy, k3(log_ratio)]
+        # The old policy acted: k3 of old to new is the KL(old ‖ new).
+        rows = [policy_term(new, batch), new.entropy, k3(-log_ratio)]
         if bounds is not None:
             rows.append(1.0 - not_clipped(log_ratio, batch.advantage, *bounds))
         if parts.critic is not None:

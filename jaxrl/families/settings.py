@@ -138,21 +138,25 @@ def progress(state: LearnerState, setting: Setting) -> Array:
     return jnp.minimum(state.num_updates / setting.num_updates, 1.0)
 
 
-def check(config: Any) -> None:
-    """Fields that must fit each other: one sentence where they do not."""
-    name = title(config)
+def check(config: Any, spaces: Spaces | None = None) -> None:
+    """Fields that must fit each other and the environment: one sentence where they do not."""
+
+    def demand(holds: bool, field: str, what: str) -> None:
+        if not holds:
+            came = getattr(config, field)
+            raise ValueError(f"{title(config)}.{field} must {what}, not {came!r}")
+
     group, parts = getattr(config, "group_size", 1), getattr(config, "num_minibatches", 1)
-    length = getattr(config, "sequence_length", None)
-    if config.num_envs % group:
-        raise ValueError(f"{name}.group_size must divide num_envs = {config.num_envs}, not {group}")
-    if group == 1 and (name == "grpo" or getattr(config, "baseline", "") == "leave_one_out"):
-        raise ValueError(f"{name}.group_size must be at least 2 to compare trajectories, not 1")
-    if length is not None and config.num_steps % length:
-        raise ValueError(
-            f"{name}.sequence_length must divide num_steps = {config.num_steps}, not {length}"
-        )
-    size = config.num_envs * config.num_steps
-    if getattr(config, "memory", None) is not None:
-        size //= length or config.num_steps
-    if size % parts:
-        raise ValueError(f"{name}.num_minibatches must divide the batch of {size}, not {parts}")
+    length = getattr(config, "sequence_length", None) or config.num_steps
+    demand(config.num_envs % group == 0, "group_size", f"divide num_envs = {config.num_envs}")
+    compares = title(config) == "grpo" or getattr(config, "baseline", "") == "leave_one_out"
+    demand(group > 1 or not compares, "group_size", "be at least 2 to compare trajectories")
+    demand(
+        config.num_steps % length == 0, "sequence_length", f"divide num_steps = {config.num_steps}"
+    )
+    in_sequences = getattr(config, "memory", None) is not None
+    size = config.num_envs * config.num_steps // (length if in_sequences else 1)
+    demand(size % parts == 0, "num_minibatches", f"divide the batch of {size}")
+    if spaces is not None and not isinstance(spaces.action, Box):
+        fits = getattr(config, "distribution", None) is None
+        demand(fits, "distribution", f"be None for the action space {spaces.action}")

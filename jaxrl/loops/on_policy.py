@@ -114,6 +114,7 @@ def episodic(
         def step(carried: tuple[Scene, Array], draw: Any) -> Any:
             scene, over = carried
             moved, transition = _step(env, learner, state.learner, scene, *draw)
+            transition = transition._replace(reward=jnp.where(over, 0.0, transition.reward))
             return (select(over, scene, moved), over | transition.done), (transition, ~over)
 
         draws = (learner.noise(k_noise, shape), jax.random.split(k_step, shape))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxrl.networks.product import dense_product
 from jaxrl.types import Array, Box, Discrete, MultiDiscrete, PyTree
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -144,4 +145,5 @@ def _own_fields(module: type[nn.Module]) -> list[str]:
 
 
 def _dense(size: int, scale: float, name: str) -> nn.Dense:
-    return nn.Dense(size, kernel_init=nn.initializers.orthogonal(scale), name=name)
+    init = nn.initializers.orthogonal(scale)
+    return nn.Dense(size, kernel_init=init, name=name, dot_general=dense_product)

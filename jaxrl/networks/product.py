@@ -1,0 +1,48 @@
+"""The product of a dense layer, with the gradient of its weights in the order that is fast."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.types import Array
+
+
+def dense_product(x: Array, weights: Array, *args: Any, **kwargs: Any) -> Array:
+    """x · W, x [..., M], W [M, N], for `flax.linen.Dense(dot_general=...)`."""
+    rows = x.reshape(-1, x.shape[-1])
+    return _product(rows, weights).reshape(*x.shape[:-1], weights.shape[-1])
+
+
+@jax.custom_vjp
+def _product(x: Array, weights: Array) -> Array:
+    return x @ weights
+
+
+def _forward(x: Array, weights: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ weights, (x, weights)
+
+
+def _backward(residuals: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    x, weights = residuals
+    for_weights = jax.lax.platform_dependent(x, slope, cpu=_turned, default=_plain)
+    return slope @ weights.T, for_weights
+
+
+def _plain(x: Array, slope: Array) -> Array:
+    return x.T @ slope
+
+
+def _turned(x: Array, slope: Array) -> Array:
+    """xᵀ g with the narrower of the two turned in memory: a CPU's libraries are up to ten times
+    faster where the left factor is not a transposed view, and compilers like to make it one.
+    """
+    turn = jax.lax.optimization_barrier
+    if x.shape[1] < slope.shape[1]:
+        return turn(x.T) @ slope
+    if x.shape[1] > slope.shape[1]:
+        return turn(turn(slope.T) @ x).T
+    return x.T @ slope
+
+
+_product.defvjp(_forward, _backward)

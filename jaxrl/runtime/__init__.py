@@ -1,0 +1,1 @@
+"""What is not pure: devices, the command line, files, progress and pictures."""

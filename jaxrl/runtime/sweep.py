@@ -1,0 +1,223 @@
+"""Many seeds and configurations at once, spread over all devices, as one table."""
+
+import csv
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.sharding import Mesh, PartitionSpec
+
+from jaxrl import checks, zoo
+from jaxrl.config import hints, title, validate
+from jaxrl.envs import make
+from jaxrl.runtime.devices import memory_budget
+from jaxrl.runtime.statistics import bootstrap_interval, iqm
+from jaxrl.train import Training, make_train
+from jaxrl.types import Array, PyTree
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sweep:
+    """The results of a sweep: a row for each configuration and seed, the seeds side by side.
+
+    `columns` has the varied fields, "seed", "final" and "best" (the return in the last window, and
+    in the best one, of those in which an episode ended; NaN if none did), "eval" (the last
+    evaluation, if there was one) and "refused" (updates refused, see `on_policy.learned`), each
+    [rows]; and "curve" and "eval_curve", [rows, windows], whose windows end at `steps`.
+    """
+
+    title: str
+    varied: tuple[str, ...]
+    num_seeds: int
+    steps: np.ndarray
+    columns: dict[str, np.ndarray]
+
+    def summary(self, column: str = "") -> dict[str, np.ndarray]:
+        """Each configuration over its seeds: mean, IQM, and the 95 % bootstrap interval of that.
+
+        Args:
+          column: of what; by default "eval" if there is one, else "final".
+        """
+        scores = self.columns[column or ("eval" if "eval" in self.columns else "final")]
+        scores = scores.reshape(-1, self.num_seeds)
+        bounds = np.array([bootstrap_interval(row) for row in scores])
+        fields = {name: self.columns[name][:: self.num_seeds] for name in self.varied}
+        numbers = {"mean": scores.mean(-1), "iqm": iqm(scores)}
+        return fields | numbers | {"low": bounds[:, 0], "high": bounds[:, 1]}
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write all rows; a curve takes a column for each window, as `curve@1024`."""
+        flat: dict[str, np.ndarray] = {}
+        for name, column in self.columns.items():
+            if column.ndim == 1:
+                flat[name] = column
+            else:
+                flat |= {f"{name}@{n}": x for n, x in zip(self.steps, column.T, strict=True)}
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(flat)
+            writer.writerows(zip(*(map(str, column) for column in flat.values()), strict=True))
+
+    def __str__(self) -> str:
+        """One line for each configuration."""
+        summary = self.summary()
+        numbers = [[name, *(f"{x:.6g}" for x in column)] for name, column in summary.items()]
+        lines = list(zip(*numbers, strict=True))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = ["  ".join(x.rjust(n) for x, n in zip(r, widths, strict=True)) for r in lines]
+        head = f"{self.title}: configurations × seeds = {len(table) - 1} × {self.num_seeds}"
+        return "\n".join([f"{head}, {self.steps[-1]:,} steps each", *table])
+
+
+def sweep(
+    config: Any,
+    env: Any,
+    *,
+    num_seeds: int,
+    seed: int = 0,
+    total_steps: int | None = None,
+    evaluate_every: int | None = None,
+    max_lanes: int | None = None,
+    **options: Any,
+) -> Sweep:
+    """Train every configuration with every seed, all of them as lanes of one compiled function.
+
+    The lanes are spread over all of `jax.devices()`: call `use_all_cores()` first where these are
+    cores. What memory cannot hold at once runs in waves. A lane with seed i is the same as
+    `make_train(...)(jax.random.key(i))`, up to rounding.
+
+    Args:
+      config: a configuration, one of leaves [n] from `grid` or `random_search`, or a name.
+      seed: the first seed; the others count on from it.
+      max_lanes: how many runs at most at once; by default what half of the memory holds.
+      options: what else `make_train` takes.
+    """
+    checks.at_least(1, num_seeds=num_seeds, max_lanes=1 if max_lanes is None else max_lanes)
+    checks.at_least(0, seed=seed)
+    if isinstance(config, str):
+        config, default_steps = zoo.tuned(config, env)
+        total_steps = default_steps if total_steps is None else total_steps
+    made = make(env, **(options.pop("env_params", None) or {}))
+    options |= {"total_steps": total_steps, "evaluate_every": evaluate_every}
+    configs, size = stacked(config)
+    for i in range(size):
+        validate(jax.tree.map(lambda leaf, i=i: leaf[i], configs))
+    training = make_train(jax.tree.map(lambda leaf: leaf[0], configs), made, **options)
+
+    def lane(config: Any, seed: Array) -> dict[str, Array]:
+        return _results(make_train(config, made, **options), seed)
+
+    rows = np.arange(size * num_seeds, dtype=np.int32)
+    arguments = jax.tree.map(lambda leaf: leaf[rows // num_seeds], configs), seed + rows % num_seeds
+    results = in_waves(lane, arguments, max_lanes, lambda: lane_bytes(training))
+    return _table(config, arguments, num_seeds, results)
+
+
+def stacked(config: T) -> tuple[T, int]:
+    """The configuration with all leaves [n], as NumPy arrays, and n: 1 where none has an axis."""
+    sizes = {np.shape(leaf) for leaf in jax.tree.leaves(config)} - {()}
+    if len(sizes) > 1 or any(len(shape) != 1 for shape in sizes):
+        shapes = ", ".join(map(str, sorted(sizes)))
+        raise ValueError(f"the fields of a swept config must all be [n] or numbers, not {shapes}")
+    shape = sizes.pop() if sizes else (1,)
+    return jax.tree.map(lambda x: np.broadcast_to(np.asarray(x, np.float32), shape), config), shape[
+        0
+    ]
+
+
+def in_waves(
+    lane: Callable[..., PyTree],
+    arguments: PyTree,
+    max_lanes: int | None,
+    bytes_each: Callable[[], float],
+) -> PyTree:
+    """`lane` over the leading axis of the arguments, over all devices, compiled once.
+
+    Lanes are divided evenly; the last one is repeated where the division leaves a gap. No device
+    talks to another one.
+    """
+    num_lanes = len(jax.tree.leaves(arguments)[0])
+    devices = jax.devices()
+    room = max_lanes or max(1, int(memory_budget(devices) / bytes_each()))
+    devices = devices[: min(room, num_lanes)]
+    width, num_waves = waves(num_lanes, len(devices), room)
+    spec = PartitionSpec("lanes")
+    mesh = Mesh(np.array(devices), ("lanes",))
+    run = jax.jit(
+        jax.shard_map(jax.vmap(lane), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+    )
+    parts = []
+    for start in range(0, width * num_waves, width):
+        rows = np.minimum(np.arange(start, start + width), num_lanes - 1)
+        parts.append(jax.device_get(run(*jax.tree.map(lambda x, i=rows: x[i], arguments))))
+    return jax.tree.map(lambda *xs: np.concatenate(xs)[:num_lanes], *parts)
+
+
+def waves(num_lanes: int, num_devices: int, room: int) -> tuple[int, int]:
+    """How many lanes at once, a multiple of the devices and no more than `room`, and how often."""
+    count = -(-num_lanes // (room // num_devices * num_devices))
+    return -(-num_lanes // (count * num_devices)) * num_devices, count
+
+
+def lane_bytes(training: Training) -> int:
+    """Memory of one training run, estimated from above: its state, twice, and one update's work.
+
+    The work is every intermediate result of the update, as if none of them were freed or fused.
+    """
+    state = jax.eval_shape(training.algorithm.init, jax.random.key(0))
+    update = jax.make_jaxpr(training.algorithm.update)(state)
+    return 2 * sum(map(_num_bytes, jax.tree.leaves(state))) + _work(update.jaxpr)
+
+
+def _work(jaxpr: Jaxpr) -> int:
+    return sum(
+        sum(_num_bytes(x.aval) for x in equation.outvars) + sum(map(_work, _inner(equation.params)))
+        for equation in jaxpr.eqns
+    )
+
+
+def _inner(params: dict[str, Any]) -> list[Jaxpr]:
+    """The bodies of loops, branches and calls."""
+    leaves = jax.tree.leaves(list(params.values()), is_leaf=lambda x: isinstance(x, ClosedJaxpr))
+    bodies = [leaf.jaxpr if isinstance(leaf, ClosedJaxpr) else leaf for leaf in leaves]
+    return [body for body in bodies if isinstance(body, Jaxpr)]
+
+
+def _num_bytes(x: Any) -> int:
+    return x.size * x.dtype.itemsize
+
+
+def _results(training: Training, seed: Array) -> dict[str, Array]:
+    """What is kept of a run."""
+    _, metrics = training(jax.random.key(seed))
+    curves = {"curve": "episode_return", "eval_curve": "eval_return", "steps": "steps"}
+    kept = {ours: metrics[name].mean for ours, name in curves.items() if name in metrics}
+    return kept | {"refused": metrics["refused"].total.sum()}
+
+
+def _table(config: Any, arguments: tuple[Any, Any], num_seeds: int, results: Any) -> Sweep:
+    configs, seeds = arguments
+    floats = [name for name, hint in hints(type(config)).items() if hint is float]
+    fields = {name: getattr(configs, name) for name in floats}
+    varied = {name: x for name, x in fields.items() if (x != x[0]).any()}
+    steps = results.pop("steps")[0].round().astype(int)
+    curve, evaluated = results["curve"], results.get("eval_curve")
+    numbers = {"seed": seeds, "final": _last(curve), "best": np.fmax.reduce(curve, axis=-1)}
+    if evaluated is not None:
+        numbers["eval"] = evaluated[:, -1]
+    refused = {"refused": results["refused"].astype(int)}
+    columns = varied | numbers | refused | results | refused
+    return Sweep(title(config), tuple(varied), num_seeds, steps, columns)
+
+
+def _last(curve: np.ndarray) -> np.ndarray:
+    """The last number of each row that is one."""
+    backwards = curve[:, ::-1]
+    first = np.argmax(~np.isnan(backwards), -1)
+    return np.take_along_axis(backwards, first[:, None], -1)[:, 0]
