@@ -7,9 +7,7 @@ import argparse
 import functools
 import os
 import platform
-import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import peers
+from benchmarks.readme import put, table
 from benchmarks.timing import microseconds, paired, ratio
 from jaxrl.formulas.advantages import gae, vtrace
 from jaxrl.formulas.groups import group_relative, leave_one_out
 from jaxrl.formulas.log_probs import hidden_log_prob_and_entropy, log_prob_and_entropy
 from jaxrl.formulas.returns import lambda_return
 
-README = Path(__file__).parents[1] / "README.md"
 SHAPES = [(128, 4), (128, 64), (128, 4096), (2048, 64), (2048, 1024), (2048, 4096)]
 TOKENS, WIDTH, VOCABULARY = (8, 512), 64, 32_768
 NUM_PROMPTS, GROUP = 4096, 16
@@ -180,12 +178,6 @@ def bandwidth() -> str:
     return f"{2 * x.nbytes / seconds / 1e9:.1f} GB/s"
 
 
-def table(rows: Iterator[list[str]]) -> str:
-    """Rows as a Markdown table whose first row is the head."""
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *body])
-
-
 def main() -> None:
     """Print the tables, and write them if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -204,9 +196,7 @@ def main() -> None:
     text = "\n\n".join([head, *(table(rows) for rows in tables)])
     print(text)
     if options.write:
-        mark = r"(<!-- benchmark:begin -->\n).*?(<!-- benchmark:end -->)"
-        new = re.sub(mark, lambda m: f"{m[1]}{text}\n{m[2]}", README.read_text(), flags=re.DOTALL)
-        README.write_text(new)
+        put("benchmark", text)
 
 
 if __name__ == "__main__":

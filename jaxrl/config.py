@@ -31,6 +31,7 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "lam": (0, 1, "trace parameter λ of advantages and returns"),
     "clip_eps": (0, math.inf, "clip range ε of the ratio, as 1 ± ε"),
     "clip_eps_high": (0, math.inf, "upper clip range, as 1 + ε; None for clip_eps"),
+    "dual_clip": (1, math.inf, "largest ratio where the advantage is negative; None for none"),
     "value_clip": (0, math.inf, "clip range of the value; None for no clipping"),
     "value_coef": (0, math.inf, "weight of the value loss"),
     "entropy_coef": (0, math.inf, "weight of the entropy bonus"),

@@ -133,6 +133,33 @@ def objectives_page(root: Path) -> list[str]:
     return lines
 
 
+def algorithms(root: Path) -> list[tuple[str, str, str]]:
+    """The rows of the zoo: a name, its configuration's module, and what that is told."""
+    zoo = root / "jaxrl" / "zoo.py"
+    for node in ast.parse(zoo.read_text("utf-8")).body if zoo.exists() else ():
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "ZOO":
+            assert isinstance(node.value, ast.Dict)
+            keys = [ast.literal_eval(key) for key in node.value.keys if key]
+            calls = [ast.unparse(value) for value in node.value.values]
+            found = [re.search(r"(\w+)\.Config\((.*?)\)", call) for call in calls]
+            return [(k, m[1], m[2]) for k, m in zip(keys, found, strict=True) if m]
+    return []
+
+
+def algorithms_page(root: Path) -> list[str]:
+    """A row for each algorithm: what it is, its objective and its reference."""
+    rows = []
+    for name, module, changes in algorithms(root):
+        path = f"jaxrl/algorithms/{module}.py"
+        text = ast.get_docstring(ast.parse((root / path).read_text("utf-8"))) or ""
+        summary, equation, reference = parse(text)
+        summary = _cell(summary) + f" With {_code(changes)}." * bool(changes)
+        cells = (summary, "<br>".join(map(_code, equation)), _linked(reference))
+        rows.append((f"[`{name}`]({path})", *cells))
+    header = ("Algorithm", "What it is", "Objective", "Reference")
+    return _table("", header, *rows)[2:] if rows else []
+
+
 def _order(name: str) -> tuple[bool, str]:
     return name[0].islower(), name  # classes first, as ruff sorts names
 
@@ -166,6 +193,8 @@ def pages(root: Path) -> dict[Path, str]:
     if not readme.exists():
         raise SystemExit(f"there is no {readme}: the index belongs to a checkout of jaxrl")
     text = readme.read_text("utf-8")
+    if rows := algorithms_page(root):
+        text = _between(text, "algorithms", rows)
     text = _between(text, "objectives", objectives_page(root))
     text = _between(text, "index", index_page(root))
     return {

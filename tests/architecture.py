@@ -29,6 +29,7 @@ HOMES = {  # packages that one file alone may know
 FORMULAS_MAY_IMPORT = {"jax", "jaxrl", "collections", "functools", "math", "typing"}
 
 NEVER = {"hasattr", "pmap", "PRNGKey"}
+KEY_LATER = {"evaluate"}  # what is evaluated comes before the luck that it had
 IMPURE_NAMES = {
     *("breakpoint", "callback", "io_callback", "pure_callback", "host_callback"),
     *("device_count", "local_device_count", "input", "print"),
@@ -161,7 +162,8 @@ def _signature_problems(node: Function | ast.Lambda) -> Iterator[str]:
     if "rng" in (*names, *keywords):
         yield "has a parameter rng: call it key"
     public = isinstance(node, Function) and node.col_offset == 0 and node.name[0] != "_"
-    if public and "key" in (*names[1:], *keywords):  # the body of a scan takes it second
+    late = public and "key" in (*names[1:], *keywords)  # the body of a scan takes it second
+    if late and node.name not in KEY_LATER:
         yield "has a parameter key that is not the first"
 
 

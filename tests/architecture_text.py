@@ -18,7 +18,32 @@ FUNCTION_LINES, FILE_LINES, PARAMETERS, DEPTH, DOCSTRING_LINES = 40, 400, 8, 3, 
 IMPORT_SECONDS = 0.1
 
 NO_ZOO = "There is no zoo of algorithms yet"
-UNREACHED: dict[str, str] = {}  # formula -> why no algorithm of the zoo needs it
+UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
+    "off-policy and tabular algorithms are not in the zoo yet": """
+        boltzmann boltzmann_prob categorical_loss categorical_projection deterministic_policy_loss
+        discrete_soft_value double_q_target double_value dueling epsilon_greedy_prob
+        expected_sarsa_target expectile_loss huber_loss min_value munchausen_target n_step_return
+        q_learning_target quantile_huber_loss quantile_midpoints retrace retrace_weight
+        sac_actor_loss sac_target sarsa_target smoothed_action soft_q_target soft_value td_target
+        temperature_loss top_k watkins_target""",
+    "imitation and curiosity are not in the zoo yet": """
+        airl_reward cloning_loss discriminator_loss gail_reward icm_forward_loss icm_inverse_loss
+        icm_reward rnd_error saturating_reward squared_cloning_loss squared_distance""",
+    "language models are not in the zoo yet": """
+        all_pairs_loss best_response_loss cispo decoupled_surrogate dpo_loss
+        dynamic_bounds fixed_length greedy_advantage group_centred gspo_token_log_ratio
+        hidden_log_prob_and_entropy hinge_loss ipo_loss k1 k2 k3_corrected kl_reward kto_loss
+        kto_reference leave_one_out_relative length_adaptive_lambda length_weighted_advantage
+        linear_length_penalty log_prob_and_entropy masked_gae masked_weight off_policy_mask
+        only_token_mean orpo_loss pairwise_reward_loss plackett_luce_loss preference_margin
+        proportional_kl_coefficient reinforce_plus_plus relative_length_reward robust_dpo_loss
+        rrhf_loss sequence_count sequence_log_ratio sequence_mean sequence_sum sft_loss simpo_loss
+        smoothed_advantage smoothed_state soft_overlong_penalty token_count token_mean
+        total_log_ratio""",
+    "needs the score of each sample, which no batched learner has": "optimal_baseline",
+    "a user's own critic of actions may stand behind it": "action_dependent_loss",
+    "the recurrence of `lambda_return` and `gae` serves algorithms": "discounted_return",
+}
 
 _PROBE = """
 import sys, time
@@ -130,16 +155,19 @@ def used(root: Path) -> list[str]:
     problems = [f"README.md still says: {NO_ZOO}"] if NO_ZOO in readme else []
     reached = _reached(root)
     names = {node.name for _, node in formulas(root)}
+    excused = set(" ".join(UNREACHED.values()).split())
     problems += [
-        f"{n} is used by no algorithm of the zoo" for n in names - reached - set(UNREACHED)
+        f"{n} is used by no algorithm of the zoo" for n in sorted(names - reached - excused)
     ]
-    problems += [f"UNREACHED names {n}, which is used" for n in set(UNREACHED) & reached]
-    return problems
+    return problems + [f"UNREACHED names {n}, which is used" for n in sorted(excused & reached)]
 
 
 def _reached(root: Path) -> set[str]:
     """The formulas named in the files that the zoo imports, and those that they call in turn."""
-    modules = {m.path.removesuffix(".py").replace("/", "."): m for m in parsed(root, "jaxrl")}
+    modules = {
+        m.path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): m
+        for m in parsed(root, "jaxrl")
+    }
     bodies: dict[str, ast.AST] = {node.name: node for _, node in formulas(root)}
     files, names = {"jaxrl.zoo"}, set()
     todo = ["jaxrl.zoo"]

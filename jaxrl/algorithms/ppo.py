@@ -15,7 +15,7 @@ from jaxrl.families.objective import log_ratio_of, objective, sgd, squared_value
 from jaxrl.families.policy import Batch, Prediction, policy_learner
 from jaxrl.families.settings import PolicyConfig, Setting
 from jaxrl.formulas.advantages import whiten
-from jaxrl.formulas.policy_losses import clipped_surrogate
+from jaxrl.formulas.policy_losses import clipped_surrogate, dual_clipped_surrogate
 from jaxrl.formulas.value_losses import clipped_value_loss
 from jaxrl.types import Array, Learner, LearnerState, Scalar
 
@@ -27,6 +27,7 @@ class Config(PolicyConfig):
     lam: float = 0.95
     clip_eps: float = 0.2
     clip_eps_high: float | None = None
+    dual_clip: float | None = None
     anneal_clip: bool = False
     value_clip: float | None = None
     entropy_coef: float = 0.01
@@ -47,7 +48,10 @@ def learner(config: Config, setting: Setting) -> Learner:
         bounds = clip_bounds(config, done)
 
         def surrogate(new: Prediction, batch: Batch) -> Array:
-            return clipped_surrogate(log_ratio_of(new, batch), batch.advantage, *bounds)
+            log_ratio = log_ratio_of(new, batch)
+            if config.dual_clip is None:
+                return clipped_surrogate(log_ratio, batch.advantage, *bounds)
+            return dual_clipped_surrogate(log_ratio, batch.advantage, *bounds, config.dual_clip)
 
         def value_term(new: Prediction, batch: Batch) -> Array:
             if config.value_clip is None:

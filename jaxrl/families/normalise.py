@@ -147,4 +147,5 @@ def _with_returns(gamma: Scalar, kept: Normalised, rollout: Rollout) -> Normalis
     backwards = jax.tree.map(lambda x: x[::-1], (steps.reward, fresh.astype(jnp.float32)))
     running = recurrence(one, backwards, kept.running)[::-1]
     moments = joined(kept.returns, running, rollout.mask)
-    return kept._replace(returns=moments, running=running[-1], over=steps.done[-1])
+    over = steps.done[-1] | (rollout.mask is not None)  # whole trajectories: all start anew
+    return kept._replace(returns=moments, running=running[-1], over=over)

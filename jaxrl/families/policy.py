@@ -109,6 +109,16 @@ class Improver(NamedTuple):
     improve: Improve
 
 
+def own_params(state: LearnerState) -> ActorCritic:
+    """The parameters that are learnt."""
+    return state.params
+
+
+def unchanged(state: LearnerState) -> LearnerState:
+    """The state as it is."""
+    return state
+
+
 def policy_learner(
     parts: Parts,
     estimate: Estimate,
@@ -116,8 +126,8 @@ def policy_learner(
     *,
     slots: PyTree = (),
     target: bool = False,
-    acting: Callable[[LearnerState], ActorCritic] = lambda state: state.params,
-    settle: Callable[[LearnerState], LearnerState] = lambda state: state,
+    acting: Callable[[LearnerState], ActorCritic] = own_params,
+    settle: Callable[[LearnerState], LearnerState] = unchanged,
 ) -> Learner:
     """A learner from its slots.
 

@@ -1,6 +1,6 @@
 """What feeds a learner: loops that make data, and the one that repeats them."""
 
 from jaxrl.loops.on_policy import episodic, on_policy
-from jaxrl.loops.run import run, train
+from jaxrl.loops.run import run
 
-__all__ = ["episodic", "on_policy", "run", "train"]
+__all__ = ["episodic", "on_policy", "run"]

@@ -22,8 +22,3 @@ def run(algorithm: Algorithm, state: PyTree, num_updates: Array | int) -> tuple[
         return state, jax.tree.map(jnp.add, carried[1], new)
 
     return jax.lax.fori_loop(0, num_updates, body, (state, nothing))
-
-
-def train(algorithm: Algorithm, key: Array, num_updates: Array | int) -> tuple[PyTree, Metrics]:
-    """`run` from the algorithm's own beginning."""
-    return run(algorithm, algorithm.init(key), num_updates)

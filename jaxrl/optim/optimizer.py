@@ -37,7 +37,7 @@ class Optimizer(NamedTuple):
         (_, numbers), gradient = jax.value_and_grad(loss, has_aux=True)(params)
         with jax.numpy_dtype_promotion("standard"):  # optax divides by integers
             updates, opt_state = self.transformation.update(gradient, opt_state, params)
-        numbers = jnp.append(numbers, optax.global_norm(gradient))
+        numbers = jnp.append(numbers, optax.tree.norm(gradient))
         return optax.apply_updates(params, updates), opt_state, numbers
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl.loops.on_policy import LoopState
 from jaxrl.train import NUM_WINDOWS, Evaluation, Training, play
@@ -69,7 +70,8 @@ def windows(run: Compiled) -> Iterator[Window]:
     state, start = run.state, time.perf_counter()
     for end in ends(run.training):
         state, metrics = run.window(run.config, state, jnp.int32(end))
-        means = {name: float(value.mean) for name, value in jax.device_get(metrics).items()}
+        with np.errstate(invalid="ignore"):  # no episode ended: NaN
+            means = {name: float(value.mean) for name, value in jax.device_get(metrics).items()}
         yield Window(state, means | {"seconds": time.perf_counter() - start})
         if state.bad_update >= 0:
             return

@@ -1,0 +1,191 @@
+"""What every algorithm learns: scores of its tuned settings beside those that peers have published.
+
+python -m benchmarks.learning [--only NAME:ENV ...] [--seeds N] [--write]: trains the rows asked
+for, all of them by default, and keeps their scores in benchmarks/results/learning.json; --write
+puts the table of all kept rows into README.md (alone, with --only and no row, it trains nothing).
+
+A seed's score is the mean return of 64 greedy episodes after training, on fresh starts. Seconds are
+of all seeds of a row together, side by side on all cores, with compiling.
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from benchmarks.readme import put, table
+from jaxrl import zoo
+from jaxrl.envs import make, mask_velocity
+from jaxrl.runtime.devices import use_all_cores
+from jaxrl.runtime.statistics import bootstrap_interval, iqm
+from jaxrl.runtime.sweep import sweep
+
+RESULTS = Path(__file__).parent / "results" / "learning.json"
+NUM_EPISODES = 64
+CARTPOLE, ACROBOT, MOUNTAIN_CAR = "CartPole-v1", "Acrobot-v1", "MountainCar-v0"
+PENDULUM, CONTINUOUS_CAR = "Pendulum-v1", "MountainCarContinuous-v0"
+BREAKOUT, FREEWAY = "Breakout-MinAtar", "Freeway-MinAtar"
+POSITIONS = "CartPole-positions"  # what moves how fast is not shown
+
+
+class Reference(NamedTuple):
+    """A score that somebody reached, and in how many steps."""
+
+    score: float
+    steps: int
+    whose: str
+    goal: float | None = None  # where that one failed: what counts as solved
+
+
+class Row(NamedTuple):
+    """An algorithm on an environment, and what differs from the zoo's settings for the two."""
+
+    algorithm: str
+    env: str
+    reference: Reference
+    variant: str = ""
+    changes: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """What the table calls the algorithm."""
+        return f"{self.algorithm}-{self.variant}" if self.variant else self.algorithm
+
+    @property
+    def title(self) -> str:
+        """What `--only` and the results call the row."""
+        return f"{self.name}:{self.env}"
+
+
+RL_ZOO = "rl-baselines3-zoo"
+BLINES = "gymnax-blines"
+ENOUGH = 500_000
+"""The budget of algorithms of which no peer has published a score: PPO's is beside theirs."""
+
+LIKE_PPO = {
+    CARTPOLE: Reference(500.0, ENOUGH, f"{RL_ZOO}'s PPO"),
+    ACROBOT: Reference(-73.5, 1_000_000, f"{RL_ZOO}'s PPO"),
+    MOUNTAIN_CAR: Reference(-110.4, 1_000_000, f"{RL_ZOO}'s PPO"),
+    PENDULUM: Reference(-172.2, ENOUGH, f"{RL_ZOO}'s PPO"),
+}
+NO_VELOCITY = Reference(500.0, 100_000, f"{RL_ZOO}'s PPO-LSTM")
+
+ROWS = (
+    Row("ppo", CARTPOLE, Reference(500.0, 100_000, RL_ZOO)),
+    Row("ppo", ACROBOT, Reference(-73.5, 1_000_000, RL_ZOO)),
+    Row("ppo", MOUNTAIN_CAR, Reference(-110.4, 1_000_000, RL_ZOO)),
+    Row("ppo", PENDULUM, Reference(-172.2, 100_000, RL_ZOO)),
+    Row("ppo", CONTINUOUS_CAR, Reference(-0.11, 1_000_000, BLINES, goal=90.0)),
+    Row("a2c", CARTPOLE, Reference(500.0, 500_000, RL_ZOO)),
+    Row("a2c", ACROBOT, Reference(-83.4, 500_000, RL_ZOO)),
+    Row("a2c", MOUNTAIN_CAR, Reference(-111.3, 1_000_000, RL_ZOO)),
+    Row("a2c", PENDULUM, Reference(-163.0, 1_000_000, RL_ZOO)),
+    Row("a2c", CONTINUOUS_CAR, Reference(91.2, 100_000, RL_ZOO)),
+    Row("trpo", CARTPOLE, Reference(500.0, 100_000, RL_ZOO)),
+    Row("trpo", ACROBOT, Reference(-83.1, 100_000, RL_ZOO)),
+    Row("trpo", MOUNTAIN_CAR, Reference(-107.3, 100_000, RL_ZOO)),
+    Row("trpo", PENDULUM, Reference(-174.6, 100_000, RL_ZOO)),
+    Row("trpo", CONTINUOUS_CAR, Reference(92.5, 50_000, RL_ZOO)),
+    Row("pqn", CARTPOLE, Reference(495.13, 500_000, "CleanRL")),
+    Row("pqn", ACROBOT, Reference(-95.63, 500_000, "CleanRL")),
+    Row("pqn", MOUNTAIN_CAR, Reference(-200.0, 500_000, "CleanRL", goal=-110.0)),
+    Row("ppo_penalty", CARTPOLE, LIKE_PPO[CARTPOLE]),
+    Row("ppo_penalty", ACROBOT, LIKE_PPO[ACROBOT]),
+    Row("ppo_penalty", PENDULUM, LIKE_PPO[PENDULUM]),
+    Row("impala", CARTPOLE, LIKE_PPO[CARTPOLE]),
+    Row("impala", ACROBOT, LIKE_PPO[ACROBOT]),
+    Row("actor_critic", CARTPOLE, LIKE_PPO[CARTPOLE]),
+    Row("actor_critic", ACROBOT, LIKE_PPO[ACROBOT]),
+    Row("reinforce", CARTPOLE, LIKE_PPO[CARTPOLE]),
+    Row("reinforce", CARTPOLE, LIKE_PPO[CARTPOLE], "moving", {"baseline": "moving"}),
+    Row("reinforce", ACROBOT, LIKE_PPO[ACROBOT]),
+    Row("rloo", CARTPOLE, LIKE_PPO[CARTPOLE]),
+    Row("grpo", CARTPOLE, LIKE_PPO[CARTPOLE]),
+    Row("grpo", ACROBOT, LIKE_PPO[ACROBOT]),
+    Row("ppo", POSITIONS, NO_VELOCITY, "gru", {"memory": "gru"}),
+    Row("ppo", POSITIONS, NO_VELOCITY, "lstm", {"memory": "lstm"}),
+    Row("ppo", BREAKOUT, Reference(43.4, 9_900_000, BLINES)),
+    Row("ppo", FREEWAY, Reference(58.8, 9_900_000, BLINES)),
+)
+
+
+def train(row: Row, num_seeds: int) -> dict[str, Any]:
+    """Train all seeds of a row; what is kept of them."""
+    config, total_steps = zoo.tuned(row.algorithm, row.env, **(row.changes or {}))
+    env = mask_velocity(make(CARTPOLE), (0, 2)) if row.env == POSITIONS else make(row.env)
+    start = time.perf_counter()
+    swept = sweep(
+        config,
+        env,
+        num_seeds=num_seeds,
+        total_steps=total_steps,
+        evaluate_every=total_steps,
+        num_eval_episodes=NUM_EPISODES,
+    )
+    seconds = time.perf_counter() - start
+    scores = [round(float(score), 2) for score in swept.columns["eval"]]
+    return {"steps": int(swept.steps[-1]), "seconds": round(seconds, 1), "scores": scores}
+
+
+def line(row: Row, result: dict[str, Any]) -> list[str]:
+    """A row of the table."""
+    scores, reference = np.array(result["scores"]), row.reference
+    low, high = bootstrap_interval(scores)
+    return [
+        row.name,
+        row.env,
+        f"{result['steps']:,}",
+        f"{iqm(scores):.1f} [{low:.1f}, {high:.1f}] over {len(scores)}",
+        f"{reference.score:g} @ {reference.steps:,}, {reference.whose}",
+        verdict(reference, high, result["steps"]),
+        f"{result['seconds']:,.0f}",
+    ]
+
+
+def verdict(reference: Reference, high: float, steps: int) -> str:
+    """Whether the interval reaches the reference, or, where that failed, a solution."""
+    if high >= (reference.score if reference.goal is None else reference.goal):
+        return "reached" if steps <= reference.steps else "reached later"
+    return "below" if reference.goal is None else "not solved"
+
+
+def lines(results: dict[str, Any]) -> Iterator[list[str]]:
+    """The table's head, and a row for each that has results."""
+    interval = "IQM [95 % interval] over seeds"
+    yield ["algorithm", "environment", "steps", interval, "reference", "verdict", "seconds"]
+    yield from (line(row, results[row.title]) for row in ROWS if row.title in results)
+
+
+def main() -> None:
+    """Train, keep, print, and write if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    titles = [row.title for row in ROWS]
+    parser.add_argument("--only", nargs="*", choices=titles, default=titles, metavar="NAME:ENV")
+    parser.add_argument("--seeds", type=int, default=10, help="of each row")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    options = parser.parse_args()
+    cores = use_all_cores()
+    results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    for row in ROWS:
+        if row.title in options.only:
+            results[row.title] = train(row, options.seeds)
+            print(" | ".join(line(row, results[row.title])), flush=True)
+            RESULTS.parent.mkdir(exist_ok=True)
+            RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
+    if options.write:
+        device = jax.devices()[0].device_kind
+        head = (
+            f"`python -m benchmarks.learning --write`, jax {jax.__version__}, Python "
+            f"{platform.python_version()}, {device}, {cores} cores."
+        )
+        put("learning", f"{head}\n\n{table(lines(results))}")
+
+
+if __name__ == "__main__":
+    main()

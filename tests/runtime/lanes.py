@@ -1,0 +1,53 @@
+"""Run with two virtual devices: sweeps of several shapes, their tables written for the test."""
+
+import os
+import pickle
+import sys
+
+import jax
+import numpy as np
+
+from jaxrl import grid
+from jaxrl.algorithms import ppo
+from jaxrl.runtime import devices, sweep
+from jaxrl.train import make_train
+
+SMALL = ppo.Config(num_envs=2, num_steps=8, hidden_sizes=(8,), num_epochs=1, num_minibatches=2)
+SWEPT = grid(SMALL, lr=[1e-3, 1e-1], gamma=[0.5, 0.9])
+OPTIONS = {"num_seeds": 3, "seed": 5, "total_steps": 48, "evaluate_every": 32}
+SHAPES = {"whole": None, "waves": 5, "single": 1}  # max_lanes: 12 lanes at once, 3 times 4, 12 of 1
+CALLS = []
+
+
+def counted(*arguments, **options):
+    """`make_train`, which keeps count of its calls: one for the checks, the others for tracing."""
+    CALLS.append(1)
+    return make_train(*arguments, **options)
+
+
+def main(path: str) -> None:
+    os.sched_getaffinity = lambda pid: {0, 1}
+    os.cpu_count = lambda: 2
+    assert devices.use_all_cores() == 2 == len(jax.devices())
+    assert devices.use_all_cores() == 2  # again is no mistake
+    sweep.make_train = counted
+    tables = {}
+    for name, max_lanes in SHAPES.items():
+        CALLS.clear()
+        swept = sweep.sweep(SWEPT, "CartPole-v1", max_lanes=max_lanes, **OPTIONS)
+        tables[name] = swept, len(CALLS)
+    odd = {"num_seeds": 3, "total_steps": 48}
+    tables["odd"] = sweep.sweep(SMALL, "CartPole-v1", **odd), 0
+    spread = sweep.in_waves(lambda x: x + 1, np.arange(7), 4, lambda: 1)
+    os.sched_getaffinity = lambda pid: set(range(7))
+    os.cpu_count = lambda: 7
+    try:
+        devices.use_all_cores()
+    except RuntimeError as error:
+        tables["late"] = str(error)
+    with open(path, "wb") as file:
+        pickle.dump(tables | {"spread": spread}, file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

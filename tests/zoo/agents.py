@@ -1,0 +1,150 @@
+"""Agents trained on all probes side by side, and what they say of them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl import make_train
+from jaxrl.config import hints, replace
+from jaxrl.envs import PROBES, probe, stacked
+from jaxrl.families.policy import ActorCritic
+from jaxrl.networks import MLP
+from jaxrl.types import Average
+from jaxrl.zoo import ZOO
+from tests.envs.tiny import walk
+from tests.zoo.cases import QUICK
+from tests.zoo.worlds import either, invest
+
+GAMMA = 0.9
+ACTOR = MLP((16,), final_size=2, final_scale=0.01)
+
+SETTINGS = {
+    "num_envs": 16,
+    "num_steps": 8,
+    "gamma": GAMMA,
+    "lr": 1e-2,
+    "anneal_lr": True,
+    "lam": 0.9,
+    "entropy_coef": 0.0,
+    "num_epochs": 2,
+    "num_minibatches": 2,
+    "group_size": 4,
+    "policy_lag": 2,
+}
+"""What all algorithms learn the probes with, where they have such a field."""
+
+
+class Agent(NamedTuple):
+    """An algorithm with changes, and what its critic judges: "state", "action" or None."""
+
+    name: str
+    critic: str | None = "state"
+    changes: Mapping[str, Any] = MappingProxyType({})
+
+
+AGENTS = {
+    "reinforce": Agent("reinforce", "state", {"group_size": 1}),
+    "reinforce_td": Agent("reinforce", "state", {"group_size": 1, "weighting": "td_error"}),
+    "reinforce_q": Agent("reinforce", "action", {"group_size": 1, "weighting": "action_value"}),
+    "reinforce_mean": Agent("reinforce", None, {"group_size": 1, "baseline": "mean"}),
+    "reinforce_moving": Agent("reinforce", None, {"group_size": 1, "baseline": "moving"}),
+    "rloo": Agent("rloo", None),
+    "actor_critic": Agent("actor_critic", "action"),
+    "actor_critic_td": Agent("actor_critic", "state", {"weighting": "td_error"}),
+    "a2c": Agent("a2c"),
+    "ppo": Agent("ppo"),
+    "ppo_penalty": Agent("ppo_penalty"),
+    "trpo": Agent("trpo"),
+    "grpo": Agent("grpo", None),
+    "impala": Agent("impala"),
+    "pqn": Agent("pqn", "action"),
+}
+"""What is held to the probes: all of the zoo, and the choices that change what a value is."""
+
+
+class Trained(NamedTuple):
+    """What came of training on one probe; [rows, seeds, ...] of all."""
+
+    value: jax.Array  # of the observations asked for; 0 without a critic
+    preference: jax.Array  # how far action 1 stands above action 0 there
+    slots: Any
+    episode_return: Average  # of each window of training
+
+
+def settings(agent, **changes):
+    """The configuration of an agent for probes."""
+    config = ZOO[agent.name].config
+    known = {k: v for k, v in SETTINGS.items() if k in hints(type(config))}
+    return replace(config, **(known | dict(agent.changes) | changes))
+
+
+def critic(agent):
+    """A critic that the test holds too, so that it can ask it."""
+    return MLP((16,), final_size=2 if agent.critic == "action" else 1)
+
+
+def opinion(agent, params, obs):
+    """What parameters say of observations, [..., 2]: value and preference."""
+    if agent.name == "pqn":
+        q = critic(agent).apply({"params": params}, obs)
+        return q.max(-1), q[..., 1] - q[..., 0]
+    logits = ACTOR.apply({"params": params.actor}, obs)
+    preference = logits[..., 1] - logits[..., 0]
+    if agent.critic is None:
+        return jnp.zeros(preference.shape), preference
+    judged = critic(agent).apply({"params": params.critic}, obs)
+    weights = jax.nn.softmax(logits) if agent.critic == "action" else 1.0
+    return (weights * judged).sum(-1), preference
+
+
+def trained(agent, env, obs, num_updates, key):
+    """Train, then ask for observations [..., 2]."""
+    config = settings(agent)
+    steps = num_updates * config.num_envs * config.num_steps
+    state, metrics = make_train(
+        config, env, steps, networks=ActorCritic(ACTOR, critic(agent))
+    )(key)
+    said = opinion(agent, state.learner.params, obs)
+    return Trained(*said, state.learner.slots, metrics["episode_return"])
+
+
+class Paths(NamedTuple):
+    """What is seen along the best actions of a probe, [8 episodes, 6 steps]."""
+
+    obs: jax.Array
+    counts: jax.Array  # whether the step belongs to the episode
+    last: jax.Array  # whether it is the episode's last one
+    cue: jax.Array
+
+
+def best_path(row, key):
+    env = probe(row)
+    cue = env.reset(key)[0].cue
+    best = jnp.where(jnp.asarray(row.match) != 0, (cue > 0).astype(jnp.int32), 1)
+    first, _, timesteps = walk(env, *[best] * 6, key=key)
+    time = jnp.arange(6)
+    obs = jnp.concatenate([first[None], timesteps.obs[:-1]])
+    return Paths(obs, time < row.length, time == row.length - 1, jnp.full(6, cue))
+
+
+ROWS = stacked([*PROBES.values(), PROBES["constant"]])  # "invest" stands in the last one's place
+NAMES = [*PROBES, "invest"]
+
+
+def on_probes(agent, num_updates, num_seeds):
+    """Every probe × seed in one program, and the best paths of the probes, [rows, 8, 6]."""
+    path_keys = jax.random.split(jax.random.key(1), 8)  # both cues are among them
+    paths = jax.vmap(jax.vmap(best_path, (None, 0)), (0, None))(ROWS, path_keys)
+    levels = jnp.eye(2)[::-1]  # of "invest": level 0, level 1
+    obs = paths.obs.at[-1, 0, :2].set(levels)
+    is_probe = jnp.array([name != "invest" for name in NAMES])
+
+    def one(row, is_probe, obs, key):
+        return trained(agent, either(is_probe, probe(row), invest()), obs, num_updates, key)
+
+    all_rows = jax.vmap(jax.vmap(one, (None, None, None, 0)), (0, 0, 0, None))
+    keys = jax.random.split(jax.random.key(0), num_seeds)
+    return jax.jit(all_rows, compiler_options=QUICK)(ROWS, is_probe, obs, keys), paths

@@ -1,0 +1,121 @@
+"""The programs of one algorithm that all of its contracts share, on the smallest sizes."""
+
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl import grid, make_train
+from jaxrl.config import hints, replace
+from jaxrl.zoo import ZOO
+from tests.zoo.keys import PLAIN, USED, noted
+from tests.zoo.worlds import drift
+
+SIZES = {
+    "num_envs": 4,
+    "num_steps": 6,
+    "hidden_sizes": (4,),
+    "group_size": 2,
+    "num_epochs": 2,
+    "num_minibatches": 2,
+    "cg_iterations": 2,
+    "num_backtracks": 2,
+}
+"""What every algorithm is made small by, where it has such a field."""
+
+SMALL = {"reinforce": {"group_size": 1}}
+"""And what is an algorithm's own."""
+
+MEMORY = {"memory_size": 3, "sequence_length": 3}
+KINDS = {
+    "ppo": ("ppo", {}),
+    "gru": ("ppo", MEMORY | {"memory": "gru"}),
+    "trpo": ("trpo", {}),
+    "pqn": ("pqn", {}),
+    "grpo": ("grpo", {}),
+}
+"""One for each kind of loop, memory and improvement: algorithm and changes."""
+
+NUM_UPDATES = 7
+QUICK = {"xla_backend_optimization_level": 0}  # compiles in half the time
+
+
+def small(name, **changes):
+    """The configuration of an algorithm on the smallest sizes."""
+    config = ZOO[name].config
+    sizes = {k: v for k, v in SIZES.items() if k in hints(type(config))}
+    return replace(config, **(sizes | SMALL.get(name, {}) | changes))
+
+
+def training(config, env, evaluate=True):
+    """A short training run; an evaluation after each update's steps if asked for."""
+    per_update = config.num_envs * config.num_steps
+    return make_train(
+        config,
+        env,
+        per_update * NUM_UPDATES,
+        per_update if evaluate else None,
+        num_eval_episodes=2,
+    )
+
+
+def start(config, key):
+    return training(config, drift()).algorithm.init(key)
+
+
+def window(config, state, end, spoil):
+    """Train until `end` updates are done, then evaluate; `spoil` is added to rewards."""
+    return training(config, drift(spoil=spoil)).window(state, end)
+
+
+def over_all(function, num_shared):
+    """Over configs, then over seeds; the last arguments are shared."""
+    shared = (None,) * num_shared
+    return jax.vmap(jax.vmap(function, (None, 0, *shared)), (0, 0, *shared))
+
+
+def alone(config, keys):
+    """Each key by itself, without `vmap`: states at update 1, and the keys used up to update 2."""
+    like = noted(keys[0])
+    with jax.debug_key_reuse(True):  # what it finds, it raises while tracing
+        begin = jax.jit(start).trace(config, like)
+        state = jax.eval_shape(start, config, like)
+        go_on = jax.jit(window).trace(config, state, jnp.int32(1), jnp.float32(0))
+    begin, go_on = (x.lower().compile(compiler_options=QUICK) for x in (begin, go_on))
+    USED.clear()
+    first = [begin(config, noted(key)) for key in keys]
+    states = [go_on(config, state, jnp.int32(1), jnp.float32(0))[0] for state in first]
+    for state in states:
+        go_on(config, state, jnp.int32(2), jnp.float32(0))
+    return states, USED.rows()
+
+
+class Case:
+    """One algorithm: 2 configs × 2 seeds side by side, compiled once."""
+
+    def __init__(self, name):
+        self.begin = time.process_time()
+        self.name = name
+        self.num_traces = 0
+        self.configs = grid(small(name), lr=[1e-2, 1e-3])
+        self.keys = jax.random.split(jax.random.key(0, impl=PLAIN), 2)
+        self.first = jax.jit(
+            jax.vmap(jax.vmap(start, (None, 0)), (0, None)), compiler_options=QUICK
+        )(self.configs, self.keys)
+        one = jax.vmap(self._counted, (None, 0, None, None))
+        self._window = jax.jit(jax.vmap(one, (0, 0, None, None)))
+
+    def _counted(self, *args):
+        self.num_traces += 1
+        return window(*args)
+
+    def to(self, state, end, spoil=0.0, configs=None):
+        """The states at `end` updates, and the metrics."""
+        configs = self.configs if configs is None else configs
+        return self._window(configs, state, jnp.int32(end), jnp.float32(spoil))
+
+    @functools.cached_property
+    def last(self):
+        """The states at update 5 and the metrics."""
+        return self.to(self.first, 5)

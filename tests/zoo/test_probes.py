@@ -1,0 +1,107 @@
+"""Every algorithm on environments whose answers are known, all of them side by side."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrl import make_train
+from jaxrl.envs import PROBES, probe, value
+from jaxrl.zoo import ZOO
+from tests.zoo.agents import AGENTS, GAMMA, NAMES, ROWS, on_probes, settings
+from tests.zoo.cases import QUICK
+
+NUM_UPDATES = 300
+NUM_SEEDS = 4
+KEYS = jax.random.split(jax.random.key(0), 2)
+VALUED = [name for name in PROBES if name not in ("memory", "exploration")]
+ACTING = ("action", "match")
+"""Probes in which one action is better."""
+
+ALWAYS = {"reinforce", "reinforce_q", "actor_critic", "impala"}
+NEVER = {"grpo"}  # its groups blow the small cost up to the size of the reward
+"""Who finds the reward of "exploration" behind its costs; all others do from some seeds."""
+
+
+class Result:
+    """An agent on all probes: what it said, [rows, seeds, 8 episodes, 6 steps]."""
+
+    def __init__(self, name):
+        self.name, self.agent = name, AGENTS[name]
+        self.said, self.paths = on_probes(self.agent, NUM_UPDATES, NUM_SEEDS)
+        self.true = np.asarray(jax.vmap(value, (0, 0, None))(ROWS, self.paths.obs, GAMMA))
+
+    def of(self, leaf, probe):
+        return np.asarray(leaf)[NAMES.index(probe)]
+
+    def last_return(self, probe):
+        """Of training's last window, for each seed."""
+        return self.of(self.said.episode_return.mean, probe)[:, -1]
+
+
+@pytest.fixture(scope="module", params=AGENTS)
+def result(request):
+    return Result(request.param)
+
+
+def test_all_of_the_zoo_is_held_to_the_probes():
+    assert {agent.name for agent in AGENTS.values()} == set(ZOO)
+
+
+def test_values_are_the_analytic_ones(result):
+    if result.agent.critic is None:
+        pytest.skip("has no critic")
+    for name in VALUED:  # among them the time limit, which must not lower the value
+        true, counts = result.of(result.true, name), result.of(result.paths.counts, name)
+        wrong = np.abs(result.of(result.said.value, name) - true) * counts
+        assert wrong.max() < 0.05 * np.abs(true * counts).max(), name
+
+
+def test_the_better_action_is_found(result):
+    for name in ACTING:
+        last, cue = result.of(result.paths.last, name), result.of(result.paths.cue, name)
+        wanted = np.where(name == "match", cue, 1.0)
+        preference = result.of(result.said.preference, name) * wanted
+        assert (preference > 1).all(where=last), name
+        assert (result.last_return(name) > 0.85).all(), name
+
+
+def test_a_cut_return_counts_what_would_have_come_if_there_is_a_critic(result):
+    """`invest` at level 0: with a value beyond the limit action 1 is better, without it 0."""
+    lift = result.of(result.said.preference, "invest")[:, 0, 0]
+    assert ((lift > 0.5) if result.agent.critic else (lift < -0.5)).all()
+    if result.name == "reinforce_moving":  # its baseline is the mean of the returns to go
+        to_go = [(1 - GAMMA**n) / (1 - GAMMA) for n in (1, 2, 3, 4)]
+        baseline = result.of(result.said.slots, "time_limit")
+        np.testing.assert_allclose(baseline, np.mean(to_go), rtol=1e-3)
+
+
+def test_no_memoryless_agent_can_remember(result):
+    assert (np.abs(result.last_return("memory")) < 0.5).all()
+
+
+def test_who_explores(result):
+    found = result.last_return("exploration") > 0.7
+    gave_up = result.last_return("exploration") < 0.1
+    assert (found | gave_up).all()
+    assert found.all() or result.name not in ALWAYS
+    assert gave_up.all() or result.name not in NEVER
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_a_recurrent_agent_remembers(kind):
+    changes = {"memory": kind, "memory_size": 16, "hidden_sizes": (16,), "sequence_length": 4}
+    config = settings(AGENTS["ppo"], **changes)
+    steps = 200 * config.num_envs * config.num_steps
+    train = jax.vmap(make_train(config, probe(PROBES["memory"]), steps))
+    _, metrics = jax.jit(train, compiler_options=QUICK)(KEYS)
+    assert (metrics["episode_return"].mean[:, -1] > 0.9).all()
+
+
+@pytest.mark.parametrize("distribution", ["gaussian", "squashed_gaussian", "beta"])
+def test_continuous_actions_learn_which_sign_is_better(distribution):
+    config = settings(AGENTS["ppo"], distribution=distribution, hidden_sizes=(16,))
+    steps = 200 * config.num_envs * config.num_steps
+    env = probe(PROBES["match"], continuous=True)
+    train = jax.vmap(make_train(config, env, steps, steps))
+    _, metrics = jax.jit(train, compiler_options=QUICK)(KEYS)
+    assert (metrics["eval_return"].mean[:, -1] > 0.8).all()

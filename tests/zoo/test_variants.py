@@ -1,0 +1,108 @@
+"""The choices that a configuration and an environment offer: actions, masks, memory, options.
+
+One small training each; what all algorithms promise alike is in test_contract.py.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxrl import make_train
+from jaxrl.types import Discrete
+from tests.zoo.cases import KINDS, MEMORY, NUM_UPDATES, QUICK, small, training
+from tests.zoo.keys import PLAIN
+from tests.zoo.trees import assert_same, bits, finite, types
+from tests.zoo.worlds import FORCE, SEVERAL, drift, guarded
+
+KEY = jax.random.key(0, impl=PLAIN)
+OPTIONS = {
+    "std": "dependent",
+    "value_clip": 0.2,
+    "target_kl": 0.01,
+    "clip_eps_high": 0.3,
+    "anneal_clip": True,
+    "entropy_coef_end": 0.0,
+    "whiten": "minibatch",
+    "normalise_obs": True,
+    "normalise_reward": True,
+}
+
+VARIANTS = {
+    "gaussian and every option": ("ppo", drift(FORCE), OPTIONS),
+    "squashed gaussian": ("a2c", drift(FORCE), {"distribution": "squashed_gaussian"}),
+    "beta": ("impala", drift(FORCE), {"distribution": "beta"}),
+    "gaussian in a trust region": ("trpo", drift(FORCE), {}),
+    "several choices": ("ppo_penalty", drift(SEVERAL), {}),
+    "legal choices": ("a2c", guarded(Discrete(3)), {"normalise_obs": True}),
+    "legal values": ("pqn", guarded(Discrete(3)), {}),
+    "several legal choices": ("rloo", guarded(SEVERAL), {}),
+    "gru": ("ppo", drift(), MEMORY | {"memory": "gru"}),
+    "lstm": ("impala", drift(), MEMORY | {"memory": "lstm"}),
+    "gru of whole episodes": ("grpo", drift(), {"memory": "gru", "memory_size": 3, "kl_coef": 0.1}),
+    "lstm and action values": (
+        "actor_critic",
+        guarded(Discrete(3)),
+        MEMORY | {"memory": "lstm", "weighting": "action_value"},
+    ),
+}
+"""Name -> algorithm, environment, changes. An illegal action pays NaN: nobody may take one."""
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_learns_without_nan(name):
+    algorithm, env, changes = VARIANTS[name]
+    config = small(algorithm, **changes)
+    train = training(config, env)
+    first = jax.jit(train.algorithm.init, compiler_options=QUICK)(KEY)
+    window = jax.jit(train.window, compiler_options=QUICK)
+    state, metrics = window(first, jnp.int32(3))
+    assert finite(state) and finite(metrics)
+    assert types(state) == types(first)
+    assert state.bad_update == -1 and metrics["refused"].total == 0
+    for a, b in zip(jax.tree.leaves(first.learner.params), jax.tree.leaves(state.learner.params)):
+        assert (bits(a) != bits(b)).any()
+    half, _ = window(first, jnp.int32(1))
+    assert_same(window(half, jnp.int32(3))[0], state)
+
+
+@pytest.mark.parametrize("name", ["ppo", "gru", "grpo"])
+def test_training_in_two_sittings_is_training_in_one(name):
+    """The host stops where it likes; here between two evaluations."""
+    algorithm, changes = KINDS[name]
+    config = small(algorithm, **changes)
+    per_update = config.num_envs * config.num_steps
+    train = make_train(config, drift(), per_update * NUM_UPDATES, 2 * per_update)
+    first = jax.jit(train.algorithm.init, compiler_options=QUICK)(KEY)
+    go_on, piece = jax.jit(train), jax.jit(train.window)
+    half, _ = piece(first, jnp.int32(3))
+    other = jax.random.fold_in(KEY, 1)  # with a state the key is not used
+    whole, metrics = go_on(KEY, first)
+    resumed, rest = go_on(other, half)
+    assert_same(resumed, whole)
+    assert_same(at_last(rest), at_last(metrics))
+    assert metrics["steps"].mean.tolist() == [48, 96, 144, 168]
+
+
+def at_last(metrics):
+    """Of the last window, which both had to do in full."""
+    return jax.tree.map(lambda x: x[-1], metrics)
+
+
+@pytest.mark.slow
+def test_sharded_is_unsharded():
+    """In a process of its own, as the number of devices is set once, with a thread for each."""
+    settings = {"NPROC": "16", "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.zoo.sharded"],
+        env=os.environ | settings,
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(done.stdout.split()) == ["envs"] * 4 + ["seeds"] * 2
