@@ -51,6 +51,7 @@ class Row(NamedTuple):
     reference: Reference
     variant: str = ""
     changes: dict[str, Any] | None = None
+    total_steps: int | None = None  # in place of the zoo's
 
     @property
     def name(self) -> str:
@@ -74,6 +75,7 @@ LIKE_PPO = {
     MOUNTAIN_CAR: Reference(-110.4, 1_000_000, f"{RL_ZOO}'s PPO"),
     PENDULUM: Reference(-172.2, ENOUGH, f"{RL_ZOO}'s PPO"),
 }
+RECURRENT = dict(num_steps=64, lr=1e-3, gamma=0.98, num_epochs=8, num_minibatches=2)
 NO_VELOCITY = Reference(500.0, 100_000, f"{RL_ZOO}'s PPO-LSTM")
 
 ROWS = (
@@ -108,8 +110,8 @@ ROWS = (
     Row("rloo", CARTPOLE, LIKE_PPO[CARTPOLE]),
     Row("grpo", CARTPOLE, LIKE_PPO[CARTPOLE]),
     Row("grpo", ACROBOT, LIKE_PPO[ACROBOT]),
-    Row("ppo", POSITIONS, NO_VELOCITY, "gru", {"memory": "gru"}),
-    Row("ppo", POSITIONS, NO_VELOCITY, "lstm", {"memory": "lstm"}),
+    Row("ppo", POSITIONS, NO_VELOCITY, "gru", RECURRENT | {"memory": "gru"}, 100_000),
+    Row("ppo", POSITIONS, NO_VELOCITY, "lstm", RECURRENT | {"memory": "lstm"}, 100_000),
     Row("ppo", BREAKOUT, Reference(43.4, 9_900_000, BLINES)),
     Row("ppo", FREEWAY, Reference(58.8, 9_900_000, BLINES)),
 )
@@ -117,7 +119,8 @@ ROWS = (
 
 def train(row: Row, num_seeds: int) -> dict[str, Any]:
     """Train all seeds of a row; what is kept of them."""
-    config, total_steps = zoo.tuned(row.algorithm, row.env, **(row.changes or {}))
+    config, tuned_steps = zoo.tuned(row.algorithm, row.env, **(row.changes or {}))
+    total_steps = tuned_steps if row.total_steps is None else row.total_steps
     env = mask_velocity(make(CARTPOLE), (0, 2)) if row.env == POSITIONS else make(row.env)
     start = time.perf_counter()
     swept = sweep(

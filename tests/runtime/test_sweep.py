@@ -15,7 +15,7 @@ from jaxrl import sweep
 from jaxrl.config import replace
 from jaxrl.runtime.sweep import Sweep, lane_bytes, stacked, waves
 from jaxrl.train import make_train
-from tests.runtime.lanes import OPTIONS, SHAPES, SMALL, SWEPT
+from tests.runtime.lanes import OPTIONS, SHAPES, SMALL, four
 from tests.sentences import hold_sentence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def lone():
         metrics = make_train(config, "CartPole-v1", 48, 32)(jax.random.key(seed))[1]
         return metrics["episode_return"].mean, metrics["eval_return"].mean
 
-    rows = [jax.tree.map(lambda x, i=i: x[i], SWEPT) for i in range(4)]
+    rows = [jax.tree.map(lambda x, i=i: x[i], four()) for i in range(4)]
     return [np.array(x) for x in zip(*(run(c, 5 + i) for c in rows for i in range(3)), strict=True)]
 
 
