@@ -56,7 +56,22 @@ DEFAULT_STEPS = 500_000
 
 TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "ppo": {
-        "CartPole-v1": dict(total_steps=200_000, num_envs=8, lr=1e-3),
+        "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
+        "Acrobot-v1": dict(total_steps=1_000_000, num_envs=16, lr=2e-3, normalise_obs=True),
+        "Pendulum-v1": dict(
+            total_steps=100_000,
+            num_envs=4,
+            num_steps=256,
+            lr=1e-3,
+            gamma=0.95,
+            lam=0.9,
+            entropy_coef=0.0,
+            num_epochs=10,
+            num_minibatches=16,
+        ),
+    },
+    "a2c": {
+        "CartPole-v1": dict(total_steps=250_000, lr=2e-3),
     },
 }
 """Algorithm -> environment -> what differs from the algorithm's defaults, and `total_steps`."""

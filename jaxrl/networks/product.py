@@ -37,6 +37,8 @@ def _turned(x: Array, slope: Array) -> Array:
     faster where the left factor is not a transposed view, and compilers like to make it one.
     """
     turn = jax.lax.optimization_barrier
+    if min(x.shape[1], slope.shape[1]) > 16:
+        return x.T @ slope
     if x.shape[1] < slope.shape[1]:
         return turn(x.T) @ slope
     if x.shape[1] > slope.shape[1]:

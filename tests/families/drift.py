@@ -24,14 +24,14 @@ class Drift(NamedTuple):
 def drift(action=None, masked=False):
     """A point that drifts; the action pushes it, and its first coordinate pays."""
     space = Discrete(3) if action is None else action
-    width = {Discrete: lambda: space.num_values, MultiDiscrete: lambda: sum(space.num_values)}
+    width = sum(space.num_values) if isinstance(space, MultiDiscrete) else space[0]
 
     def shown(state):
         time = jnp.asarray(state.time, jnp.float32)[None] / LIMIT
         obs = jnp.concatenate([state.place, time])
         if not masked:
             return obs
-        return MaskedObs(obs, jnp.arange(width[type(space)]()) != state.time % 2)
+        return MaskedObs(obs, jnp.arange(width) != state.time % 2)
 
     def reset(key):
         state = Drift(jax.random.normal(key, (2,)), jnp.int32(0))

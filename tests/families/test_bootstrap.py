@@ -1,5 +1,8 @@
 """Values of what a rollout reached, against a loop over its steps."""
 
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +38,7 @@ def flags(ends, draw):
     return terminated, truncated
 
 
-def case(ends, seed, memory):
+def case(ends: str, seed: int, memory: bool) -> tuple[Any, Any, Any]:
     """A rollout whose observations all differ, and memories after each step and at the end."""
     draw = np.random.default_rng(seed)
     terminated, truncated = flags(ends, draw)
@@ -45,11 +48,11 @@ def case(ends, seed, memory):
         return {"x": x, "y": draw.integers(0, 9, shape)}
 
     row = obs(T, N), obs(T, N), obs(N)
-    carries = draw.normal(size=(T + 1, N)).astype(np.float32) if memory else ()
+    carries = draw.normal(size=(T + 1, N)).astype(np.float32)
+    memories = (carries[:-1], carries[-1]) if memory else ((), ())
     zeros = np.zeros((T, N), np.float32)
     steps = Transition(row[0], zeros, (), zeros, row[1], terminated, truncated)
-    last = carries[-1] if memory else ()
-    return Rollout(steps, row[2], (), last), carries[:-1] if memory else (), last
+    return Rollout(steps, row[2], (), memories[1]), memories[0], memories[1]
 
 
 def solve(rollout, carries, last, judge):
@@ -78,7 +81,7 @@ def expected(rollout, carries, last, judge):
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("judge", [evaluate, actions], ids=["state", "action"])
 def test_next_values(judge, memory):
-    solved = jax.jit(lambda *x: solve(*x, judge))
+    solved = jax.jit(partial(solve, judge=judge))
     for ends in ENDS:
         x = case(ends, 3, memory == "memory")
         np.testing.assert_allclose(solved(*x), expected(*x, judge), atol=1e-5, err_msg=ends)
@@ -89,7 +92,7 @@ def test_seeds_side_by_side(memory):
     """Each with other ends, so that some loops are over long before others."""
     rows = [case(ends, seed, memory == "memory") for seed, ends in enumerate(ENDS)]
     stacked = jax.tree.map(lambda *x: np.stack(x), *rows)
-    found = jax.jit(jax.vmap(lambda *x: solve(*x, evaluate)))(*stacked)
+    found = jax.jit(jax.vmap(partial(solve, judge=evaluate)))(*stacked)
     for one, row, ends in zip(found, rows, ENDS, strict=True):
         np.testing.assert_allclose(one, expected(*row, evaluate), atol=1e-5, err_msg=ends)
 

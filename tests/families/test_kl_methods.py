@@ -36,12 +36,24 @@ def scene(module, config):
     return env, state, rollout
 
 
+@functools.cache
+def stepper(module, base, optimizer):
+    """An update whose configuration is an argument: floats compile nothing anew."""
+    env, _, rollout = scene(module, base)
+
+    def update(config, state):
+        learner = module.learner(config, drift.setting(env, optimizer))
+        return learner.update(jax.random.key(1), state, rollout)
+
+    return jax.jit(update)
+
+
 def updated(module, config, base, optimizer=drift.recorder, scale=0.25, **changes):
     env, state, rollout = scene(module, base)
     learner = module.learner(config, drift.setting(env, optimizer))
     start = learner.init(jax.random.key(0), rollout.last_obs)
     start = start._replace(params=drift.moved(state.params, 1, scale), **changes)
-    new, metrics = jax.jit(learner.update)(jax.random.key(1), start, rollout)
+    new, metrics = stepper(module, base, optimizer)(config, start)
     return start, new, metrics, oracle.rolled(rollout, GAMMA)
 
 

@@ -27,19 +27,21 @@ def history(num_steps):
 
 
 def loss(params, rows):
-    """Its gradient says which rows it was given; it reports the sum of their numbers."""
+    """Its gradient says which rows it was given; it reports their sum, and if row 7 is there."""
     total = (params * jax.nn.one_hot(rows["id"], SIZE).sum(0)).sum()
-    return total, jnp.stack([rows["number"].sum(), params[0]])
+    return total, jnp.stack(
+        [rows["number"].sum(), params[0], (rows["number"] == 7).any().astype("float32")]
+    )
 
 
-@partial(jax.jit, static_argnums=(1, 2))
-def passed(key, passes, last=None):
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def passed(key, passes, last=None, where=1):
     """Which rows each step saw, [steps, SIZE], the parameters, and the metrics."""
     optimizer = history(passes.num_steps)
     params = jnp.zeros(SIZE)
     batch = {"id": jnp.arange(SIZE), "number": jnp.arange(SIZE, dtype=jnp.float32)}
-    stop = None if last is None else lambda numbers: numbers[1] >= last
-    reported = Reported(("number", "first"), loss, stop)
+    stop = None if last is None else lambda numbers: numbers[where] >= last
+    reported = Reported(("number", "first", "seven"), loss, stop)
     state = params, optimizer.init(params)
     (params, (count, seen)), metrics = descend(key, reported, optimizer, state, batch, passes)
     return seen, params, count, metrics
@@ -74,3 +76,15 @@ def test_a_stop_ends_all(last):
     np.testing.assert_array_equal(params, np.full(SIZE, num_done))
     assert float(metrics["first"].total) == sum(range(num_done))
     assert not np.asarray(seen)[num_done:].any()
+
+
+def test_a_stop_is_for_good():
+    """Minibatches that would not have stopped are skipped too, once one has."""
+    keys, passes = map(jax.random.key, range(20)), Passes(4, 3)
+    key = next(k for k in keys if not passed(k, passes)[0][0, 7])  # the first part goes through
+    free = np.asarray(passed(key, passes)[0])
+    first = int(np.argmax(free[:, 7]))
+    seen, params, count, metrics = passed(key, passes, 1, 2)
+    assert int(count) == first == float(metrics["seven"].count)
+    np.testing.assert_array_equal(np.asarray(seen)[:first], free[:first])
+    np.testing.assert_array_equal(params, np.full(SIZE, first))

@@ -14,7 +14,7 @@ from jaxrl.train import make_train
 
 SMALL = ppo.Config(num_envs=2, num_steps=8, hidden_sizes=(8,), num_epochs=1, num_minibatches=2)
 OPTIONS = {"num_seeds": 3, "seed": 5, "total_steps": 48, "evaluate_every": 32}
-SHAPES = {"whole": None, "waves": 5, "single": 1}  # max_lanes: 12 lanes at once, 3 times 4, 12 of 1
+SHAPES = {"whole": None, "waves": 5}  # max_lanes: 12 lanes at once, and 3 times 4
 CALLS = []
 
 
@@ -40,9 +40,9 @@ def main(path: str) -> None:
         CALLS.clear()
         swept = sweep.sweep(four(), "CartPole-v1", max_lanes=max_lanes, **OPTIONS)
         tables[name] = swept, len(CALLS)
-    odd = {"num_seeds": 3, "total_steps": 48}
-    tables["odd"] = sweep.sweep(SMALL, "CartPole-v1", **odd), 0
-    spread = sweep.in_waves(lambda x: x + 1, np.arange(7), 4, lambda: 1)
+    alone = {"num_seeds": 3, "total_steps": 48, "max_lanes": 1}
+    tables["alone"] = sweep.sweep(SMALL, "CartPole-v1", **alone)
+    spread = sweep.in_waves(lambda x: x + 1, (np.arange(7),), 4, lambda: 1)
     os.sched_getaffinity = lambda pid: set(range(7))
     os.cpu_count = lambda: 7
     try:

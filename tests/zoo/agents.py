@@ -104,9 +104,7 @@ def trained(agent, env, obs, num_updates, key):
     """Train, then ask for observations [..., 2]."""
     config = settings(agent)
     steps = num_updates * config.num_envs * config.num_steps
-    state, metrics = make_train(
-        config, env, steps, networks=ActorCritic(ACTOR, critic(agent))
-    )(key)
+    state, metrics = make_train(config, env, steps, networks=ActorCritic(ACTOR, critic(agent)))(key)
     said = opinion(agent, state.learner.params, obs)
     return Trained(*said, state.learner.slots, metrics["episode_return"])
 
