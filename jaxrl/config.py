@@ -78,6 +78,7 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
 """What each field of a configuration means, and its least and greatest value."""
 
 
+@typing.dataclass_transform(frozen_default=True)
 def config(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass and a pytree whose leaves are its `float` fields."""
     cls = dataclasses.dataclass(frozen=True)(cls)

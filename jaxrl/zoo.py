@@ -58,6 +58,15 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "ppo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
         "Acrobot-v1": dict(total_steps=1_000_000, num_envs=16, lr=2e-3, normalise_obs=True),
+        "MountainCar-v0": dict(
+            total_steps=500_000,
+            num_envs=16,
+            num_steps=64,
+            lr=2e-3,
+            lam=0.98,
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
         "Pendulum-v1": dict(
             total_steps=100_000,
             num_envs=4,
@@ -72,6 +81,9 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     },
     "a2c": {
         "CartPole-v1": dict(total_steps=250_000, lr=2e-3),
+    },
+    "trpo": {
+        "CartPole-v1": dict(total_steps=100_000, num_envs=4, lam=0.98),
     },
 }
 """Algorithm -> environment -> what differs from the algorithm's defaults, and `total_steps`."""

@@ -288,12 +288,12 @@ def current_log_prob(parts: Parts, params: ActorCritic, x: Experience) -> Array:
 def predict(parts: Parts, params: ActorCritic, batch: Batch) -> Prediction:
     """What parameters say of the actions and states of a batch."""
     output, raw = forward(parts, params, batch)
-    return Prediction(
-        output=output,
-        log_prob=parts.distribution.log_prob(output, batch.action),
-        entropy=parts.distribution.entropy(output, batch.noise),
-        value=parts.judge.taken(raw, batch.action),
-    )
+    choose, action = parts.distribution, batch.action
+    if choose.joint is not None:
+        log_prob, entropy = choose.joint(output, action)
+    else:
+        log_prob, entropy = choose.log_prob(output, action), choose.entropy(output, batch.noise)
+    return Prediction(output, log_prob, entropy, value=parts.judge.taken(raw, action))
 
 
 def batch_mean(x: Array, mask: Array | None) -> Array:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl.formulas.recurrence import recurrence
 from jaxrl.numerics import select
 from jaxrl.types import (
     Algorithm,
@@ -30,8 +31,13 @@ class Scene(NamedTuple):
     env: PyTree
     obs: PyTree
     carry: PyTree
-    episode_return: Array
-    episode_length: Array
+
+
+class Episode(NamedTuple):
+    """Sums over an episode so far, or over all that ended: [N], or numbers."""
+
+    reward: Array
+    length: Array
 
 
 class LoopState(NamedTuple):
@@ -41,16 +47,9 @@ class LoopState(NamedTuple):
     eval_key: Array  # never split: an evaluation folds in the number of updates done
     learner: LearnerState
     scene: Scene
+    episode: Episode  # of each environment, so far
     num_updates: Array
     bad_update: Array  # the first update that was refused (see `learned`), −1 for none
-
-
-class Finished(NamedTuple):
-    """Episodes that ended in a rollout: how many, and the sums of their returns and lengths."""
-
-    count: Array
-    episode_return: Array
-    episode_length: Array
 
 
 def on_policy(env: Env, learner: Learner, num_envs: int, num_steps: int) -> Algorithm:
@@ -67,26 +66,17 @@ def on_policy(env: Env, learner: Learner, num_envs: int, num_steps: int) -> Algo
         fresh = jax.vmap(reset)(jax.random.split(k_reset, shape))
         blank = learner.carry(k_carry, num_envs)
 
-        def step(carried: tuple[Scene, Finished], draw: Any) -> Any:
-            scene, finished = carried
-            noise, (fresh_env, fresh_obs), keys = draw
-            scene, transition = _step(env, learner, state.learner, scene, noise, keys)
-            done = transition.done
-            finished = _tally(finished, scene, done)
-            scene = Scene(
-                select(done, fresh_env, scene.env),
-                select(done, fresh_obs, scene.obs),
-                select(done, blank, scene.carry),
-                jnp.where(done, 0.0, scene.episode_return),
-                jnp.where(done, 0, scene.episode_length),
-            )
-            return (scene, finished), transition
+        def step(scene: Scene, draw: Any) -> tuple[Scene, Transition]:
+            noise, fresh, keys = draw
+            moved, transition = _step(env, learner, state.learner, scene, noise, keys)
+            return select(transition.done, Scene(*fresh, blank), moved), transition
 
-        start = (state.scene, _none_finished(num_envs))
         draws = (noise, fresh, jax.random.split(k_step, shape))
-        (scene, finished), transition = jax.lax.scan(step, start, draws)
+        scene, transition = jax.lax.scan(step, state.scene, draws)
         rollout = Rollout(transition, scene.obs, state.scene.carry, scene.carry)
-        return learned(key, k_learn, learner, state, scene, rollout, finished)
+        episode, finished = tallied(state.episode, transition)
+        state = state._replace(key=key, scene=scene, episode=episode)
+        return learned(k_learn, learner, state, rollout, finished)
 
     return Algorithm(init, update)
 
@@ -109,7 +99,7 @@ def episodic(
         fresh = jax.vmap(env.reset)(jax.random.split(k_reset, num_envs // group_size))
         env_state, obs = jax.tree.map(lambda x: jnp.repeat(x, group_size, 0), fresh)
         carry = learner.carry(k_carry, num_envs)
-        first = Scene(env_state, obs, carry, *_no_episode(num_envs))
+        first = Scene(env_state, obs, carry)
 
         def step(carried: tuple[Scene, Array], draw: Any) -> Any:
             scene, over = carried
@@ -120,48 +110,75 @@ def episodic(
         draws = (learner.noise(k_noise, shape), jax.random.split(k_step, shape))
         start = (first, jnp.zeros(num_envs, bool))
         (scene, _), (transition, mask) = jax.lax.scan(step, start, draws)
-        finished = _tally(_none_finished(num_envs), scene, jnp.ones(num_envs, bool))
+        transition = transition._replace(reward=jnp.where(mask, transition.reward, 0.0))
         rollout = Rollout(transition, scene.obs, carry, scene.carry, mask)
-        return learned(key, k_learn, learner, state, scene, rollout, finished)
+        played = Episode(transition.reward.sum(), mask.sum(dtype=jnp.float32))
+        state = state._replace(key=key, scene=scene)
+        return learned(k_learn, learner, state, rollout, (played, jnp.float32(num_envs)))
 
     return Algorithm(init, update)
 
 
+def tallied(episode: Episode, transition: Transition) -> tuple[Episode, tuple[Episode, Array]]:
+    """Each environment's episode so far, after a rollout; and of all episodes that ended in it
+    the sums and the number.
+
+    After the scan rather than in it, where every small operation counts once a step:
+    Gₜ = xₜ + (1 − dₜ₋₁) Gₜ₋₁, a recurrence in the other direction.
+    """
+    done, reward = transition.done, transition.reward
+    before = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
+
+    def sums(x: Array, start: Array) -> Array:
+        return recurrence(_since, (x[::-1], before[::-1]), start)[::-1]
+
+    running = Episode(*map(sums, (reward, jnp.ones_like(reward)), episode))
+    ended = Episode(*(jnp.where(done, x, 0.0).sum() for x in running))
+    still = Episode(*(jnp.where(done[-1], 0.0, x[-1]) for x in running))
+    return still, (ended, done.sum(dtype=jnp.float32))
+
+
 def learned(
     key: Array,
-    learn_key: Array,
     learner: Learner,
     state: LoopState,
-    scene: Scene,
     rollout: Rollout,
-    finished: Finished,
+    finished: tuple[Episode, Array],
 ) -> tuple[LoopState, Metrics]:
     """Update the learner, unless that would make it anything but finite; collect the metrics.
 
     A reward or a parameter that is NaN or infinite leaves the learner as it was. The refusal is
     counted, and the first one remembered, so that a host can tell where the trouble began.
     """
-    learner_state, metrics = learner.update(learn_key, state.learner, rollout)
+    learner_state, metrics = learner.update(key, state.learner, rollout)
     floats = (rollout.transition.reward, learner_state.params)
     sound = jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(floats)]))
     kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), learner_state, state.learner)
     first = jnp.where(state.bad_update < 0, state.num_updates, state.bad_update)
     bad = jnp.where(sound, state.bad_update, first)
+    episode, count = finished
     metrics = metrics | {
-        "episode_return": Average(finished.episode_return.sum(), finished.count.sum()),
-        "episode_length": Average(finished.episode_length.sum(), finished.count.sum()),
+        "episode_return": Average(episode.reward, count),
+        "episode_length": Average(episode.length, count),
         "refused": Average((~sound).astype(jnp.float32), jnp.ones(())),
     }
-    return LoopState(key, state.eval_key, kept, scene, state.num_updates + 1, bad), metrics
+    state = state._replace(learner=kept, num_updates=state.num_updates + 1, bad_update=bad)
+    return state, metrics
+
+
+def _since(x: Array, anew: Array) -> tuple[Array, Array]:
+    """The coefficients of a sum that begins anew where `anew` is true."""
+    return x, 1 - anew
 
 
 def _start(env: Env, learner: Learner, num_envs: int, key: Array) -> LoopState:
     key, k_eval, k_env, k_learner, k_carry = jax.random.split(key, 5)
     env_state, obs = jax.vmap(env.reset)(jax.random.split(k_env, num_envs))
     carry = learner.carry(k_carry, num_envs)
-    scene = Scene(env_state, obs, carry, *_no_episode(num_envs))
+    scene, nothing = Scene(env_state, obs, carry), jnp.zeros(num_envs)
     learnt = learner.init(k_learner, obs)
-    return LoopState(key, k_eval, learnt, scene, jnp.int32(0), jnp.int32(-1))
+    episode = Episode(nothing, nothing)
+    return LoopState(key, k_eval, learnt, scene, episode, jnp.int32(0), jnp.int32(-1))
 
 
 def _step(
@@ -179,28 +196,4 @@ def _step(
         reached.terminated,
         reached.truncated,
     )
-    moved = Scene(
-        env_state,
-        reached.obs,
-        carry,
-        scene.episode_return + reached.reward,
-        scene.episode_length + 1,
-    )
-    return moved, transition
-
-
-def _no_episode(num_envs: int) -> tuple[Array, Array]:
-    return jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32)
-
-
-def _none_finished(num_envs: int) -> Finished:
-    return Finished(*(jnp.zeros(num_envs) for _ in Finished._fields))
-
-
-def _tally(finished: Finished, scene: Scene, done: Array) -> Finished:
-    one = done.astype(jnp.float32)
-    return Finished(
-        finished.count + one,
-        finished.episode_return + one * scene.episode_return,
-        finished.episode_length + one * scene.episode_length.astype(jnp.float32),
-    )
+    return Scene(env_state, reached.obs, carry), transition

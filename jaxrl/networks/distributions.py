@@ -22,7 +22,7 @@ from jaxrl.formulas.divergences import (
     gaussian_entropy,
     gaussian_kl,
 )
-from jaxrl.formulas.log_probs import selected_log_prob
+from jaxrl.formulas.log_probs import log_prob_and_entropy, selected_log_prob
 from jaxrl.formulas.selection import greedy
 from jaxrl.types import Array, Box, Discrete, MultiDiscrete, PyTree, Space
 
@@ -50,6 +50,8 @@ class Distribution(NamedTuple):
     entropy: Callable[[Array, PyTree], Array]  # params, noise -> [...]: exact, or of one sample
     kl: Callable[[Array, Array], Array]  # params, other params -> KL(params ‖ other), [...]
     act: Callable[[Array], Array]  # raw action -> what the environment takes
+    joint: Callable[[Array, Array], tuple[Array, Array]] | None = None  # params, raw action ->
+    # log-probability and entropy, where both at once cost less
 
 
 def categorical(num_actions: int) -> Distribution:
@@ -64,6 +66,7 @@ def categorical(num_actions: int) -> Distribution:
         entropy=lambda params, noise: categorical_entropy(params),
         kl=categorical_kl,
         act=_unchanged,
+        joint=log_prob_and_entropy,
     )
 
 
@@ -88,6 +91,7 @@ def multi_categorical(num_values: tuple[int, ...]) -> Distribution:
         log_prob=log_prob,
         entropy=lambda params, noise: each(categorical_entropy, params).sum(-1),
         kl=lambda params, other: each(categorical_kl, params, parts(other)).sum(-1),
+        joint=None,
     )
 
 

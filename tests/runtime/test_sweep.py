@@ -146,6 +146,7 @@ def test_memory_is_estimated_from_above() -> None:
     step = jax.jit(training.algorithm.update)
     state = training.algorithm.init(jax.random.key(0))
     memory = step.lower(state).compile().memory_analysis()
+    assert memory is not None
     needed = memory.temp_size_in_bytes + memory.output_size_in_bytes
     assert needed <= lane_bytes(training) < 20 * needed
     longer = make_train(replace(SMALL, num_steps=80), "CartPole-v1", 480)
@@ -154,7 +155,7 @@ def test_memory_is_estimated_from_above() -> None:
 
 def test_a_configuration_without_axes_is_one() -> None:
     config, size = stacked(SMALL)
-    assert size == 1 and config.lr.shape == (1,)
+    assert size == 1 and np.shape(config.lr) == (1,)
 
 
 UNEVEN = replace(SMALL, lr=np.ones(2), gamma=np.ones(3))

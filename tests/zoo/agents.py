@@ -86,16 +86,20 @@ def critic(agent):
     return MLP((16,), final_size=2 if agent.critic == "action" else 1)
 
 
+def says(module, params, obs) -> jax.Array:
+    return jnp.asarray(module.apply({"params": params}, obs))
+
+
 def opinion(agent, params, obs):
     """What parameters say of observations, [..., 2]: value and preference."""
     if agent.name == "pqn":
-        q = critic(agent).apply({"params": params}, obs)
+        q = says(critic(agent), params, obs)
         return q.max(-1), q[..., 1] - q[..., 0]
-    logits = ACTOR.apply({"params": params.actor}, obs)
+    logits = says(ACTOR, params.actor, obs)
     preference = logits[..., 1] - logits[..., 0]
     if agent.critic is None:
         return jnp.zeros(preference.shape), preference
-    judged = critic(agent).apply({"params": params.critic}, obs)
+    judged = says(critic(agent), params.critic, obs)
     weights = jax.nn.softmax(logits) if agent.critic == "action" else 1.0
     return (weights * judged).sum(-1), preference
 

@@ -1,5 +1,6 @@
 """What every algorithm of the zoo promises, checked for all of them alike."""
 
+import os
 import time
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from jaxrl.config import VOCABULARY, hints
 from jaxrl.zoo import ZOO
 from tests.zoo.cases import Case, alone
-from tests.zoo.trees import assert_near, assert_same, at, bits, differ, finite, types
+from tests.zoo.trees import assert_near, assert_same, at, bits, differ, finite, is_key, types
 
 BUDGET = 8  # seconds of CPU time for all contracts of one algorithm
 
@@ -93,9 +94,9 @@ def test_a_state_survives_a_file(case):
 
     def load(data, like):
         numbers = jnp.array(np.frombuffer(data, bits(like).dtype).reshape(bits(like).shape))
-        is_key = jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key)
-        impl = jax.random.key_impl(like) if is_key else None
-        return jax.random.wrap_key_data(numbers, impl=impl) if is_key else numbers
+        if not is_key(like):
+            return numbers
+        return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(like))
 
     loaded = jax.tree.unflatten(treedef, map(load, saved, leaves))
     assert_same(case.to(loaded, 5), case.to(state, 5))
@@ -116,9 +117,11 @@ def test_a_reward_that_is_nan_leaves_the_learner_as_it_was(case):
 def test_all_of_this_takes_little_time(case):
     """The last contract: what this process worked since it began with the algorithm.
 
-    Time in which others have the processor does not count.
+    Time in which others have the processor does not count; but they slow each step down, so that
+    a machine with more to do than it has processors is given longer.
     """
-    assert time.process_time() - case.begin < BUDGET
+    load = os.getloadavg()[0] / len(os.sched_getaffinity(0))
+    assert time.process_time() - case.begin < BUDGET * max(1.0, load)
 
 
 @pytest.mark.parametrize("name", ZOO)

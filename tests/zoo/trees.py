@@ -1,13 +1,17 @@
 """Trees of arrays and keys: the same bits, near, apart."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+
+def is_key(x):
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def bits(x):
     """A leaf as NumPy sees it; a key as its numbers."""
-    is_key = jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(x) if is_key else x)
+    return np.asarray(jax.random.key_data(x) if is_key(x) else x)
 
 
 def at(tree, *index):
