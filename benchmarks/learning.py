@@ -75,7 +75,10 @@ LIKE_PPO = {
     MOUNTAIN_CAR: Reference(-110.4, 1_000_000, f"{RL_ZOO}'s PPO"),
     PENDULUM: Reference(-172.2, ENOUGH, f"{RL_ZOO}'s PPO"),
 }
-RECURRENT = dict(num_steps=64, lr=1e-3, gamma=0.98, num_epochs=8, num_minibatches=2)
+MOVING = dict(baseline="moving", lr=3e-3, whiten="batch")
+RECURRENT = dict(
+    num_steps=32, lr=1e-3, gamma=0.98, lam=0.8, num_epochs=20, num_minibatches=1, normalise_obs=True
+)
 NO_VELOCITY = Reference(500.0, 100_000, f"{RL_ZOO}'s PPO-LSTM")
 
 ROWS = (
@@ -105,7 +108,7 @@ ROWS = (
     Row("actor_critic", CARTPOLE, LIKE_PPO[CARTPOLE]),
     Row("actor_critic", ACROBOT, LIKE_PPO[ACROBOT]),
     Row("reinforce", CARTPOLE, LIKE_PPO[CARTPOLE]),
-    Row("reinforce", CARTPOLE, LIKE_PPO[CARTPOLE], "moving", {"baseline": "moving"}),
+    Row("reinforce", CARTPOLE, LIKE_PPO[CARTPOLE], "moving", MOVING),
     Row("reinforce", ACROBOT, LIKE_PPO[ACROBOT]),
     Row("rloo", CARTPOLE, LIKE_PPO[CARTPOLE]),
     Row("grpo", CARTPOLE, LIKE_PPO[CARTPOLE]),

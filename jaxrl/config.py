@@ -26,7 +26,6 @@ REAL = (int, float, np.number, np.ndarray, jax.Array)
 
 VOCABULARY: dict[str, tuple[float, float, str]] = {
     "lr": (0, math.inf, "learning rate"),
-    "critic_lr": (0, math.inf, "learning rate of the critic's own steps"),
     "gamma": (0, 1, "discount factor"),
     "lam": (0, 1, "trace parameter λ of advantages and returns"),
     "clip_eps": (0, math.inf, "clip range ε of the ratio, as 1 ± ε"),
@@ -37,7 +36,6 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "entropy_coef": (0, math.inf, "weight of the entropy bonus"),
     "entropy_coef_end": (0, math.inf, "weight of the entropy bonus at the end; None for constant"),
     "max_grad_norm": (0, math.inf, "largest norm of a gradient"),
-    "adam_eps": (0, math.inf, "ε of Adam"),
     "target_kl": (0, math.inf, "KL beyond which an update stops (PPO), or that it aims at"),
     "kl_coef": (0, math.inf, "weight of the KL penalty"),
     "max_kl": (0, math.inf, "KL that bounds a step of TRPO"),
@@ -53,7 +51,6 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "num_steps": (1, math.inf, "steps of each environment in one update"),
     "num_epochs": (1, math.inf, "passes over the data of one update"),
     "num_minibatches": (1, math.inf, "parts into which each pass divides the data"),
-    "num_value_steps": (0, math.inf, "passes of the value function over the data"),
     "group_size": (1, math.inf, "trajectories from each start state"),
     "policy_lag": (1, math.inf, "updates between two copies of the policy to the actors"),
     "memory_size": (1, math.inf, "width of the recurrent memory"),

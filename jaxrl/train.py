@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl import zoo
+from jaxrl import checks, zoo
 from jaxrl.config import validate
 from jaxrl.envs import make
 from jaxrl.families.normalise import normalised
+from jaxrl.families.policy import ActorCritic
 from jaxrl.families.settings import Setting, check
 from jaxrl.loops import run
 from jaxrl.loops.on_policy import LoopState
@@ -94,21 +95,33 @@ def make_train(
     else:
         default_steps = zoo.DEFAULT_STEPS
     total_steps = default_steps if total_steps is None else total_steps
+    validate(config)
     made = make(env, **(env_params or {}))
-    check(validate(config))
+    check(config, made.spaces)
+    every = 1 if evaluate_every is None else evaluate_every
+    counts = {"evaluate_every": every, "num_eval_episodes": num_eval_episodes}
+    checks.at_least(1, total_steps=total_steps, **counts)
+    _check_slots(networks, optimizer)
     per_update = config.num_envs * config.num_steps
     if total_steps < per_update:
         raise ValueError(
             f"total_steps must be at least one update, num_envs × num_steps = {per_update}, "
             f"not {total_steps}"
         )
-    if evaluate_every is not None and evaluate_every < 1:
-        raise ValueError(f"evaluate_every must be at least 1, not {evaluate_every}")
     num_updates = int(total_steps) // per_update
     setting = Setting(made.spaces, num_updates, networks, optimizer)
     algorithm, learner = build(config, made, setting)
     every = None if evaluate_every is None else max(1, evaluate_every // per_update)
     return Training(algorithm, learner, made, num_updates, per_update, every, num_eval_episodes)
+
+
+def _check_slots(networks: Any, optimizer: Any) -> None:
+    if not isinstance(networks, ActorCritic | None):
+        raise TypeError(f"networks must be an ActorCritic or None, not {networks!r}")
+    if optimizer is not None and not callable(optimizer):
+        raise TypeError(
+            f"optimizer must be a function (config, schedule) -> transformation, not {optimizer!r}"
+        )
 
 
 def build(config: Any, env: Env, setting: Setting) -> tuple[Algorithm, Learner]:

@@ -67,6 +67,13 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             normalise_obs=True,
             normalise_reward=True,
         ),
+        "MountainCarContinuous-v0": dict(
+            total_steps=100_000,
+            num_steps=256,
+            lr=1e-3,
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
         "Pendulum-v1": dict(
             total_steps=100_000,
             num_envs=4,
@@ -81,9 +88,118 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     },
     "a2c": {
         "CartPole-v1": dict(total_steps=250_000, lr=2e-3),
+        "Acrobot-v1": dict(
+            total_steps=500_000, num_envs=16, lr=1.5e-3, entropy_coef=0.01, normalise_obs=True
+        ),
+        "MountainCar-v0": dict(
+            total_steps=1_000_000,
+            num_envs=16,
+            lr=8e-3,
+            lam=0.95,
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
+        "MountainCarContinuous-v0": dict(
+            total_steps=100_000,
+            num_envs=4,
+            num_steps=64,
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
     },
     "trpo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lam=0.98),
+        "Acrobot-v1": dict(
+            total_steps=100_000, num_envs=4, lam=0.98, max_kl=0.03, normalise_obs=True
+        ),
+        "MountainCar-v0": dict(
+            total_steps=100_000,
+            num_envs=4,
+            lam=0.98,
+            max_kl=0.03,
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
+        "MountainCarContinuous-v0": dict(
+            total_steps=50_000,
+            num_envs=2,
+            num_steps=512,
+            gamma=0.999,
+            lam=0.98,
+            max_kl=0.05,
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
+        "Pendulum-v1": dict(total_steps=100_000, num_envs=4, gamma=0.95, lam=0.9),
+    },
+    "pqn": {
+        "CartPole-v1": dict(
+            total_steps=500_000,
+            num_envs=16,
+            num_steps=32,
+            lr=5e-4,
+            num_minibatches=4,
+            hidden_sizes=(64, 64),
+        ),
+        "Acrobot-v1": dict(
+            total_steps=500_000,
+            num_envs=16,
+            num_steps=32,
+            lr=2e-3,
+            num_minibatches=4,
+            hidden_sizes=(64, 64),
+            normalise_obs=True,
+        ),
+        "MountainCar-v0": dict(
+            total_steps=500_000,
+            num_envs=16,
+            num_steps=32,
+            lr=2e-3,
+            num_minibatches=4,
+            hidden_sizes=(64, 64),
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
+    },
+    "ppo_penalty": {
+        "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-3, gamma=0.98),
+        "Acrobot-v1": dict(total_steps=500_000, num_envs=16, lr=2e-3, normalise_obs=True),
+        "Pendulum-v1": dict(
+            total_steps=100_000,
+            num_envs=4,
+            num_steps=256,
+            lr=1e-3,
+            gamma=0.95,
+            lam=0.9,
+            entropy_coef=0.0,
+            num_epochs=10,
+            num_minibatches=16,
+        ),
+    },
+    "actor_critic": {
+        "CartPole-v1": dict(total_steps=500_000, num_steps=5),
+        "Acrobot-v1": dict(total_steps=500_000, num_steps=5, num_envs=16, normalise_obs=True),
+    },
+    "grpo": {
+        "CartPole-v1": dict(
+            total_steps=300_000,
+            num_envs=8,
+            group_size=4,
+            lr=3e-3,
+            entropy_coef=0.01,
+            num_epochs=2,
+            num_minibatches=1,
+        ),
+    },
+    "impala": {
+        "CartPole-v1": dict(total_steps=500_000, lr=2e-3),
+        "Acrobot-v1": dict(total_steps=500_000, num_envs=16, lr=3e-3, normalise_obs=True),
+    },
+    "reinforce": {
+        "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
+    },
+    "rloo": {
+        "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),
     },
 }
 """Algorithm -> environment -> what differs from the algorithm's defaults, and `total_steps`."""

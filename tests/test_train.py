@@ -81,14 +81,15 @@ def test_the_budget_is_whole_updates_and_reported() -> None:
     assert (training.total_steps, training.num_updates) == (96, 3)
     assert made(steps=32).total_steps == 32
     state, metrics = jax.eval_shape(training, KEY)
-    assert metrics["steps"].mean.shape == (3,) and state.num_updates.shape == ()
+    assert metrics["steps"].total.shape == (3,) and state.num_updates.shape == ()
 
 
 def test_a_state_goes_on_up_to_the_budget() -> None:
-    train = jax.jit(made(steps=128))
+    training = made(steps=128)
+    train = jax.jit(training)
     state, metrics = train(KEY)
     assert state.num_updates == 4 and metrics["steps"].mean.tolist() == [32, 64, 96, 128]
-    half = jax.jit(made(steps=64).window)(jax.jit(made().algorithm.init)(KEY), jnp.int32(2))[0]
+    half = jax.jit(training.window)(jax.jit(training.algorithm.init)(KEY), jnp.int32(2))[0]
     assert half.num_updates == 2
     on, metrics = train(KEY, half)
     assert on.num_updates == 4 and metrics["steps"].mean.tolist() == [64, 64, 96, 128]

@@ -25,6 +25,8 @@ class Config(PolicyConfig):
     num_steps: int = 5
     lr: float = 7e-4
     lam: float = 1.0
+    value_coef: float = 0.5
+    entropy_coef: float = 0.0
     rms_decay: float = 0.99
     whiten: Literal["batch", "none"] = "none"
 

@@ -25,6 +25,8 @@ class Config(PolicyConfig):
     num_steps: int = 16
     lr: float = 1e-3
     lam: float = 0.9
+    value_coef: float = 0.5
+    entropy_coef: float = 0.0
     weighting: Literal["action_value", "action_advantage", "td_error"] = "action_advantage"
     whiten: Literal["batch", "none"] = "none"
 

@@ -40,6 +40,7 @@ class Config(PolicyConfig):
     num_steps: int = 500
     lr: float = 1e-3
     group_size: int = 8
+    entropy_coef: float = 0.0
     clip_eps: float = 0.2
     clip_eps_high: float | None = None
     kl_coef: float | None = None
@@ -59,7 +60,7 @@ def learner(config: Config, setting: Setting) -> Learner:
         if config.kl_coef is None or batch.reference is None:
             return loss
         reference = parts.distribution.log_prob(batch.reference, batch.action)
-        return loss + config.kl_coef * k3(token_log_ratio(reference, new.log_prob, batch.mask))
+        return loss + config.kl_coef * k3(token_log_ratio(new.log_prob, reference, batch.mask))
 
     def reported(state: LearnerState) -> Reported:
         return objective(parts, surrogate, entropy_coef=config.entropy_coef, bounds=bounds)

@@ -31,6 +31,7 @@ class Config(PolicyConfig):
     rho_max: float = 1.0
     trace_max: float = 1.0
     policy_lag: int = 4
+    value_coef: float = 0.5
     entropy_coef: float = 0.01
 
 

@@ -30,6 +30,7 @@ class Config(PolicyConfig):
     dual_clip: float | None = None
     anneal_clip: bool = False
     value_clip: float | None = None
+    value_coef: float = 0.5
     entropy_coef: float = 0.01
     entropy_coef_end: float | None = None
     num_epochs: int = 4

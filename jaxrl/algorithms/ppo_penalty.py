@@ -36,6 +36,7 @@ class Config(PolicyConfig):
     lam: float = 0.95
     kl_coef: float = 1.0
     target_kl: float = 0.01
+    value_coef: float = 0.5
     entropy_coef: float = 0.01
     num_epochs: int = 4
     num_minibatches: int = 4

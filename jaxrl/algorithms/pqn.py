@@ -77,7 +77,7 @@ def learner(config: Config, setting: Setting) -> Learner:
 
     def update(key: Array, state: LearnerState, rollout: Rollout) -> tuple[LearnerState, Metrics]:
         batch, explained = _targets(config, net, state, rollout)
-        start = state.params, state.opt_state
+        start = state.params, state.opt_state, state.num_updates
         reported = _regression(net)
         (params, opt_state), metrics = descend(key, reported, optimizer, start, batch, passes)
         numbers = {

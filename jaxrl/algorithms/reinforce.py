@@ -40,6 +40,8 @@ class Config(PolicyConfig):
     num_steps: int = 500
     lr: float = 1e-3
     lam: float = 1.0
+    value_coef: float = 0.5
+    entropy_coef: float = 0.0
     weighting: Weighting = "baselined_return"
     baseline: Baseline = "value"
     baseline_decay: float = 0.9

@@ -80,7 +80,7 @@ def trust_region(config: Config, parts: Parts, optimizer: Optimizer, passes: Pas
             num_iterations=config.cg_iterations,
             num_backtracks=config.num_backtracks,
         )
-        before = state.params.critic, state.opt_state
+        before = state.params.critic, state.opt_state, state.num_updates
         fitted, metrics = descend(key, regression(parts, actor), optimizer, before, batch, passes)
         entropy = predict(parts, ActorCritic(actor, critic), batch).entropy
         numbers = {

@@ -15,6 +15,8 @@ from jaxrl.types import Array, Box, Discrete, Env, PyTree, Space, Spaces, Timest
 
 INTERFACE = ("step_env", "reset_env", "default_params", "action_space", "observation_space")
 
+DOWNLOADS = "MNISTBandit-bsuite"
+
 DERIVED: dict[str, dict[str, tuple[tuple[str, ...], Callable]]] = {
     "CartPole-v1": {
         "total_mass": (("masscart", "masspole"), lambda cart, pole: cart + pole),
@@ -78,11 +80,18 @@ def gymnax_env(env: Any, /, **params: Any) -> Env:
     return Env(_lenient(reset), _lenient(step), Spaces(shown, taken))
 
 
-def _named(name: str) -> Any:
+def registered() -> list[str]:
+    """The names that `gymnax_env` takes."""
     import gymnax  # it takes a second to load
 
-    if name == "MNISTBandit-bsuite":
-        raise ValueError("env must not be 'MNISTBandit-bsuite', which downloads its images")
+    return [name for name in gymnax.registered_envs if name != DOWNLOADS]
+
+
+def _named(name: str) -> Any:
+    import gymnax
+
+    if name == DOWNLOADS:
+        raise ValueError(f"env must not be {DOWNLOADS!r}, which downloads its images")
     if name not in gymnax.registered_envs:
         close = _closest(name, gymnax.registered_envs)
         raise ValueError(f"env must be an environment that gymnax knows, {close}, not {name!r}")

@@ -28,6 +28,7 @@ def next_values(
     """
     steps = rollout.transition
     value = next_step(value, evaluate(rollout.last_obs, last_carry))
+    cut = steps.truncated if rollout.mask is None else steps.truncated & rollout.mask
 
     def some_left(state: tuple[Array, Array]) -> Array:
         return jnp.any(state[1])
@@ -36,7 +37,7 @@ def next_values(
         value, left = state
         t = jnp.argmax(left)
         obs, carry = jax.tree.map(lambda x: x[t], (steps.next_obs, carries))
-        row = select(steps.truncated[t], evaluate(obs, carry), value[t])
+        row = select(cut[t], evaluate(obs, carry), value[t])
         return value.at[t].set(row), left.at[t].set(False)
 
-    return jax.lax.while_loop(some_left, fill, (value, steps.truncated.any(1)))[0]
+    return jax.lax.while_loop(some_left, fill, (value, cut.any(1)))[0]

@@ -37,22 +37,27 @@ def descend(
     key: Array,
     reported: Reported,
     optimizer: Optimizer,
-    state: tuple[PyTree, PyTree],
+    state: tuple[PyTree, PyTree, Array],
     batch: PyTree,
     passes: Passes,
 ) -> tuple[tuple[PyTree, PyTree], Metrics]:
     """Parameters and optimiser state after the passes, and the means of what the loss reported.
 
     Args:
+      state: parameters, optimiser state, and how many updates there were before.
       batch: leaves [B, ...], where num_minibatches divides B.
     """
     params, unpack = optimizer.layout(state[0])
     order = _order(key, len(jax.tree.leaves(batch)[0]), passes)
+    counts = state[2] * passes.num_steps + jnp.arange(passes.num_steps)
 
-    def step(carried: PyTree, rows: Array) -> tuple[PyTree, Array]:
+    def step(carried: PyTree, now: tuple[Array, Array]) -> tuple[PyTree, Array]:
         (params, opt_state), going = carried
+        count, rows = now
         part = batch if passes.num_minibatches == 1 else jax.tree.map(lambda x: x[rows], batch)
-        *new, numbers = optimizer.step(lambda p: reported.loss(unpack(p), part), params, opt_state)
+        *new, numbers = optimizer.step(
+            lambda p: reported.loss(unpack(p), part), params, opt_state, count
+        )
         new, numbers = tuple(new), jnp.append(numbers, 1.0)
         if reported.stop is not None:
             going = going & ~reported.stop(numbers)
@@ -61,7 +66,7 @@ def descend(
         return (new, going), numbers
 
     start = ((params, state[1]), jnp.bool_(True))
-    ((params, opt_state), _), numbers = jax.lax.scan(step, start, order)
+    ((params, opt_state), _), numbers = jax.lax.scan(step, start, (counts, order))
     *totals, count = numbers.sum(0)
     names = (*reported.names, "grad_norm")
     metrics = {name: Average(total, count) for name, total in zip(names, totals, strict=True)}

@@ -86,7 +86,7 @@ def sgd(
     """Improve by passes of minibatches down a loss that may depend on the state before them."""
 
     def improve(key: Array, state: LearnerState, batch: Batch) -> tuple[LearnerState, Metrics]:
-        start = state.params, state.opt_state
+        start = state.params, state.opt_state, state.num_updates
         new, metrics = descend(key, reported(state), optimizer, start, batch, passes)
         lr = optimizer.schedule(state.num_updates * passes.num_steps)
         metrics = metrics | {"lr": Average(lr, jnp.ones(()))}

@@ -48,8 +48,6 @@ class OnPolicyConfig:
 class PolicyConfig(OnPolicyConfig):
     """Fields of every algorithm of the policy family."""
 
-    value_coef: float = 0.5
-    entropy_coef: float = 0.0
     distribution: Literal["gaussian", "squashed_gaussian", "beta"] | None = None
     std: Literal["independent", "dependent"] = "independent"
     memory: Literal["gru", "lstm"] | None = None
@@ -127,7 +125,7 @@ def optimizer(
     """The user's own optimiser, the algorithm's, or Adam; `num_steps` steps in each update."""
     schedule = linear(config.lr, setting.num_updates * num_steps, config.anneal_lr)
     if setting.optimizer is not None:
-        return Optimizer(setting.optimizer(config, schedule), schedule)
+        return Optimizer(setting.optimizer(config, schedule), schedule, own=True)
     if default is not None:
         return default(config, schedule)
     return adam(schedule, config.max_grad_norm, 1e-5)

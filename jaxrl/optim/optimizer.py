@@ -1,4 +1,8 @@
-"""Optimisers: any optax transformation, over one vector of all parameters where it may be."""
+"""Optimisers: any optax transformation, over one vector of all parameters where it may be.
+
+One vector takes a few large operations in place of many small ones. The learning rate is applied
+here, by the number of the step: optax counts its own steps, of which an early stop skips some.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,18 +22,20 @@ class Optimizer(NamedTuple):
     """An optax transformation and how parameters are laid out while it works on them."""
 
     transformation: optax.GradientTransformation
-    schedule: Schedule  # step count -> learning rate, for reports
-    flat: bool = False  # one vector: a few large operations in place of many small ones
+    schedule: Schedule  # number of the step -> learning rate
+    own: bool = False  # the user's own, which applies its rate by itself and sees a tree
 
     def init(self, params: PyTree) -> PyTree:
         """The state of the transformation."""
-        return self.transformation.init(ravel_pytree(params)[0] if self.flat else params)
+        return self.transformation.init(self.layout(params)[0])
 
     def layout(self, params: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
         """The parameters as the transformation sees them, and the way back."""
-        return ravel_pytree(params) if self.flat else (params, lambda x: x)
+        return (params, lambda x: x) if self.own else ravel_pytree(params)
 
-    def step(self, loss: Loss, params: PyTree, opt_state: PyTree) -> tuple[PyTree, PyTree, Array]:
+    def step(
+        self, loss: Loss, params: PyTree, opt_state: PyTree, count: Array
+    ) -> tuple[PyTree, PyTree, Array]:
         """One step down the loss: parameters in its layout, state, and what the loss reported.
 
         The loss gives a scalar and a vector of numbers, to which the gradient's norm is appended.
@@ -37,6 +43,9 @@ class Optimizer(NamedTuple):
         (_, numbers), gradient = jax.value_and_grad(loss, has_aux=True)(params)
         with jax.numpy_dtype_promotion("standard"):  # optax divides by integers
             updates, opt_state = self.transformation.update(gradient, opt_state, params)
+        if not self.own:
+            rate = self.schedule(count)
+            updates = jax.tree.map(lambda x: -rate * x, updates)
         numbers = jnp.append(numbers, optax.tree.norm(gradient))
         return optax.apply_updates(params, updates), opt_state, numbers
 
@@ -69,9 +78,5 @@ def radam(schedule: Schedule, max_grad_norm: Scalar, eps: Scalar) -> Optimizer:
 def _bounded(
     scaling: optax.GradientTransformation, schedule: Schedule, max_grad_norm: Scalar
 ) -> Optimizer:
-    chain = (
-        optax.clip_by_global_norm(max_grad_norm),
-        scaling,
-        optax.scale_by_learning_rate(schedule),
-    )
-    return Optimizer(optax.chain(*chain), schedule, flat=True)
+    chain = optax.chain(optax.clip_by_global_norm(max_grad_norm), scaling)
+    return Optimizer(chain, schedule)

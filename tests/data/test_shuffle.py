@@ -37,7 +37,7 @@ def test_every_index_comes_once_at_all_sizes():
         assert all(is_order(row, size) for row in np.asarray(drawn(KEY, size, 3))), size
 
 
-@pytest.mark.parametrize("size", [2, 3, 5, 8, 13, 16, 24, 64, 100])
+@pytest.mark.parametrize("size", [2, 5, 8, 16, 100])
 def test_every_index_is_as_likely_at_every_place(size):
     order = np.asarray(drawn(KEY, size, 6000))
     counts = [np.bincount(order[:, i], minlength=size) for i in range(size)]
@@ -45,7 +45,7 @@ def test_every_index_is_as_likely_at_every_place(size):
     assert stats.chi2.sf(square, (size - 1) ** 2) > 1e-4
 
 
-@pytest.mark.parametrize("size", [3, 4, 5, 6, 7, 8, 12, 16, 32, 64, 128])
+@pytest.mark.parametrize("size", [4, 6, 8, 16, 32, 64, 128])
 def test_every_pair_is_as_likely_side_by_side(size):
     """The distance between what two places hold; minibatches are made of neighbours."""
     order = np.asarray(drawn(KEY, size, 20_000))

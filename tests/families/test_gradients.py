@@ -126,6 +126,11 @@ def return_weight(params, x, weighting, baseline):
     return found - (MOVING if baseline == "moving" else found[x.mask].mean()), None
 
 
+def slow(*values):
+    """A case that others cover but for a choice."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 CASES = [
     ("trajectory_return", "mean", "none"),
     ("reward_to_go", "mean", "batch"),
@@ -134,7 +139,7 @@ CASES = [
     ("baselined_return", "value", "batch"),
     ("baselined_return", "leave_one_out", "none"),
     ("action_value", "mean", "none"),
-    ("action_advantage", "mean", "none"),
+    slow("action_advantage", "mean", "none"),
     ("td_error", "mean", "none"),
 ]
 
@@ -162,7 +167,7 @@ def test_reinforce(weighting, baseline, whiten):
     assert ("value_loss" in metrics) == (target is not None)
 
 
-@pytest.mark.parametrize("whiten", ["batch", "none"])
+@pytest.mark.parametrize("whiten", ["batch", slow("none")])
 def test_a2c(whiten):
     config = a2c.Config(**SHAPE, whiten=whiten)
     state, new, metrics, x = updated(a2c, config, whole=False)
@@ -176,7 +181,7 @@ def test_a2c(whiten):
     np.testing.assert_allclose(metrics["explained_variance"].mean, explained, rtol=1e-4)
 
 
-@pytest.mark.parametrize("weighting", ["action_value", "action_advantage", "td_error"])
+@pytest.mark.parametrize("weighting", [slow("action_value"), "action_advantage", slow("td_error")])
 def test_actor_critic(weighting):
     config = actor_critic.Config(**SHAPE, weighting=weighting)
     state, new, _, x = updated(actor_critic, config, whole=False)

@@ -16,7 +16,8 @@ from jaxrl.runtime import runs
 from jaxrl.runtime.cli import _choose_threads, main
 from jaxrl.runtime.flags import read, shown
 from jaxrl.runtime.progress import progress
-from jaxrl.zoo import ZOO
+from jaxrl.train import make_train
+from jaxrl.zoo import TUNED, ZOO, tuned
 from tests.sentences import hold_sentence
 
 SMALL = "--env CartPole-v1 --num-envs 4 --num-steps 16 --num-minibatches 2 --hidden-sizes 8,8"
@@ -41,13 +42,14 @@ def test_help_and_mistakes_of_the_first_words_come_without_jax() -> None:
     hold_sentence(run.stderr.strip(), "jaxrl: the command must be one of train, list, not 'x'")
 
 
-def test_help_of_an_algorithm_has_its_fields_and_what_was_tuned(capsys) -> None:
+def test_help_of_an_algorithm_has_its_fields_and_what_was_tuned(capsys, monkeypatch) -> None:
+    monkeypatch.setitem(TUNED, "ppo", {"CartPole-v1": {"lr": 0.125}})
     assert main(["train", "ppo", "--help"]) == 0
     plain = capsys.readouterr().out
     assert main(["train", "ppo", "--env", "CartPole-v1", "--help"]) == 0
-    tuned = capsys.readouterr().out
+    told = capsys.readouterr().out
     assert "--clip-eps" in plain and "--no-anneal-lr" in plain and "[0.00025]" in plain
-    assert "[0.001]" in tuned and "[0.00025]" not in tuned
+    assert "[0.125]" in told and "[0.00025]" not in told
 
 
 def test_list_has_algorithms_and_environments(capsys) -> None:
@@ -78,11 +80,9 @@ def test_a_run_leaves_its_curve_numbers_and_settings(tmp_path, capsys) -> None:
 
 
 def test_a_run_is_the_one_of_make_train(tmp_path) -> None:
-    from jaxrl.train import make_train
-
     assert main(f"train ppo {SMALL_RUN} --out here".split()) == 0
-    config = replace(ZOO["ppo"].config, num_envs=4, num_steps=16, num_minibatches=2, lr=1e-3)
-    training = make_train(replace(config, hidden_sizes=(8, 8)), "CartPole-v1", 1000)
+    sizes = {"num_envs": 4, "num_steps": 16, "num_minibatches": 2, "hidden_sizes": (8, 8)}
+    training = make_train(tuned("ppo", "CartPole-v1", **sizes)[0], "CartPole-v1", 1000)
     metrics = jax.jit(training)(jax.random.key(0))[1]
     with open(tmp_path / "here" / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
