@@ -89,7 +89,12 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "a2c": {
         "CartPole-v1": dict(total_steps=250_000, lr=2e-3),
         "Acrobot-v1": dict(
-            total_steps=500_000, num_envs=16, lr=1.5e-3, entropy_coef=0.01, normalise_obs=True
+            total_steps=500_000,
+            num_envs=16,
+            lr=1.5e-3,
+            entropy_coef=0.01,
+            normalise_obs=True,
+            normalise_reward=True,
         ),
         "MountainCar-v0": dict(
             total_steps=1_000_000,
@@ -106,11 +111,26 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             normalise_obs=True,
             normalise_reward=True,
         ),
+        "Pendulum-v1": dict(
+            total_steps=1_000_000,
+            num_envs=32,
+            num_steps=8,
+            lr=4e-3,
+            gamma=0.95,
+            lam=0.9,
+            entropy_coef=0.01,
+            whiten="batch",
+            normalise_reward=True,
+        ),
     },
     "trpo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lam=0.98),
         "Acrobot-v1": dict(
-            total_steps=100_000, num_envs=4, lam=0.98, max_kl=0.03, normalise_obs=True
+            total_steps=100_000,
+            num_envs=4,
+            max_kl=0.02,
+            normalise_obs=True,
+            normalise_reward=True,
         ),
         "MountainCar-v0": dict(
             total_steps=100_000,
@@ -190,13 +210,30 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             num_epochs=2,
             num_minibatches=1,
         ),
+        "Acrobot-v1": dict(
+            total_steps=500_000,
+            num_envs=8,
+            group_size=4,
+            lr=1e-2,
+            entropy_coef=0.01,
+            num_epochs=2,
+            num_minibatches=1,
+            normalise_obs=True,
+        ),
     },
     "impala": {
         "CartPole-v1": dict(total_steps=500_000, lr=2e-3),
-        "Acrobot-v1": dict(total_steps=500_000, num_envs=16, lr=3e-3, normalise_obs=True),
+        "Acrobot-v1": dict(
+            total_steps=500_000,
+            num_envs=16,
+            lam=0.95,
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
     },
     "reinforce": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
+        "Acrobot-v1": dict(total_steps=500_000, num_envs=4, lr=1e-2, normalise_obs=True),
     },
     "rloo": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),

@@ -161,9 +161,9 @@ def _signature_problems(node: Function | ast.Lambda) -> Iterator[str]:
             yield f"has the mutable default {ast.unparse(default)}"
     if "rng" in (*names, *keywords):
         yield "has a parameter rng: call it key"
-    public = isinstance(node, Function) and node.col_offset == 0 and node.name[0] != "_"
-    late = public and "key" in (*names[1:], *keywords)  # the body of a scan takes it second
-    if late and node.name not in KEY_LATER:
+    name = node.name if isinstance(node, Function) and node.col_offset == 0 else "_"
+    late = "key" in (*names[1:], *keywords)  # the body of a scan takes it second
+    if late and name[0] != "_" and name not in KEY_LATER:
         yield "has a parameter key that is not the first"
 
 

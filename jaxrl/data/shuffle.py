@@ -13,9 +13,9 @@ def permutation(key: Array, size: int) -> Array:
     """A random order of 0 … size − 1, as int32, in time linear in size.
 
     A Feistel network permutes the numbers of b bits, where 2ᵇ is the least power of two that is
-    not below `size`, nor below 128; a number that lands beyond `size` is permuted again until it does not (Black
-    & Rogaway 2002, doi:10.1007/3-540-45760-7_9). `jax.random.permutation` sorts, which costs a
-    training step on a CPU more than its environments do.
+    not below `size`, nor below 128; a number that lands beyond `size` is permuted again until it
+    does not (Black & Rogaway 2002, doi:10.1007/3-540-45760-7_9). `jax.random.permutation` sorts,
+    which costs a training step on a CPU more than its environments do.
     """
     checks.at_least(1, size=size)
     num_bits = max((size - 1).bit_length(), LEAST_BITS)

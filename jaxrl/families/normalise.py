@@ -138,7 +138,7 @@ def _with_returns(gamma: Scalar, kept: Normalised, rollout: Rollout) -> Normalis
     to that episode.
     """
     steps = rollout.transition
-    assert kept.returns is not None and kept.over is not None
+    assert kept.returns is not None and kept.over is not None and kept.running is not None
     fresh = jnp.concatenate([kept.over[None], steps.done[:-1]])
 
     def one(reward: Array, fresh: Array) -> tuple[Array, Array]:

@@ -72,7 +72,7 @@ def parts(
     choose = distribution(space, config.distribution)
     gaussian = isinstance(space, Box) and config.distribution != "beta"
     custom = setting.networks or ActorCritic(None, None)
-    width = space.num_values if critic == "action" else 1
+    width = space.num_values if isinstance(space, Discrete) and critic == "action" else 1
     length = config.sequence_length or config.num_steps
     return Parts(
         distribution=choose,

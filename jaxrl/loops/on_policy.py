@@ -69,7 +69,7 @@ def on_policy(env: Env, learner: Learner, num_envs: int, num_steps: int) -> Algo
         def step(scene: Scene, draw: Any) -> tuple[Scene, Transition]:
             noise, fresh, keys = draw
             moved, transition = _step(env, learner, state.learner, scene, noise, keys)
-            return select(transition.done, Scene(*fresh, blank), moved), transition
+            return select(transition.done, Scene(fresh[0], fresh[1], blank), moved), transition
 
         draws = (noise, fresh, jax.random.split(k_step, shape))
         scene, transition = jax.lax.scan(step, state.scene, draws)

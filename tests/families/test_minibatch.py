@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from jaxrl.families.minibatch import Passes, Reported, descend
-from jaxrl.optim.optimizer import Optimizer
+from jaxrl.optim.optimizer import Optimizer, linear
 
 SIZE = 24
 
@@ -23,7 +23,7 @@ def history(num_steps):
 
     init = (jnp.int32(0), jnp.zeros((num_steps, SIZE)))
     transformation = optax.GradientTransformation(lambda params: init, update)
-    return Optimizer(transformation, lambda count: jnp.float32(0.0))
+    return Optimizer(transformation, lambda count: jnp.float32(0.0), own=True)
 
 
 def loss(params, rows):
@@ -42,7 +42,7 @@ def passed(key, passes, last=None, where=1):
     batch = {"id": jnp.arange(SIZE), "number": jnp.arange(SIZE, dtype=jnp.float32)}
     stop = None if last is None else lambda numbers: numbers[where] >= last
     reported = Reported(("number", "first", "seven"), loss, stop)
-    state = params, optimizer.init(params)
+    state = params, optimizer.init(params), jnp.int32(0)
     (params, (count, seen)), metrics = descend(key, reported, optimizer, state, batch, passes)
     return seen, params, count, metrics
 
@@ -88,3 +88,16 @@ def test_a_stop_is_for_good():
     assert int(count) == first == float(metrics["seven"].count)
     np.testing.assert_array_equal(np.asarray(seen)[:first], free[:first])
     np.testing.assert_array_equal(params, np.full(SIZE, first))
+
+
+def test_the_rate_is_that_of_the_step():
+    """By the number of updates before, not by the steps that optax saw."""
+    schedule = linear(1.0, 8, True)
+    optimizer = Optimizer(optax.identity(), schedule)
+    slope = Reported((), lambda params, rows: (params.sum(), jnp.zeros(0)))
+    batch, passes = jnp.zeros(SIZE), Passes(2, 2)
+    for updates in range(2):
+        start = jnp.zeros(1), optimizer.init(jnp.zeros(1)), jnp.int32(updates)
+        (params, _), _ = descend(jax.random.key(0), slope, optimizer, start, batch, passes)
+        rates = [float(schedule(jnp.int32(4 * updates + i))) for i in range(4)]
+        np.testing.assert_allclose(params, -sum(rates), rtol=1e-6)

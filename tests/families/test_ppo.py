@@ -199,26 +199,3 @@ def test_whitening_of_minibatches_is_of_each():
         state, metrics = updated(replace(config, whiten=whiten), optimizer=drift.recorder)
         assert (float(metrics["grad_norm"].mean) == 0) == (whiten == "minibatch")
         assert oracle.flat(state.opt_state).any() == (whiten == "batch")
-
-
-def test_the_reported_learning_rate_is_the_one_used():
-    """Also in the updates after one that stopped early."""
-    config = replace(BASE, num_epochs=4, target_kl=0.0, anneal_lr=True)
-    env, state, rollout = scene()
-    learner = ppo.learner(config, drift.setting(env, drift.descent, NUM_UPDATES))
-    state = learner.init(jax.random.key(0), rollout.last_obs)._replace(params=state.params)
-    update = jax.jit(learner.update)
-    rollout = rollout._replace(transition=relabelled(learner, state, rollout))
-    state, _ = update(jax.random.key(1), state, rollout)  # stops after its first step
-    rollout = rollout._replace(transition=relabelled(learner, state, rollout))
-    new, metrics = update(jax.random.key(1), state, rollout)
-    assert float(metrics["lr"].mean) == pytest.approx(LR * (1 - 1 / NUM_UPDATES))
-    step = np.linalg.norm(oracle.flat(new.params) - oracle.flat(state.params))
-    np.testing.assert_allclose(step / metrics["grad_norm"].mean, metrics["lr"].mean, rtol=1e-3)
-
-
-def relabelled(learner, state, rollout):
-    """The same steps as if the state's own parameters had acted: the first KL is 0."""
-    steps = rollout.transition
-    acted = learner.act(state, steps.obs, steps.extras.noise, rollout.first_carry)[1]
-    return steps._replace(extras=acted._replace(carry=steps.extras.carry))

@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jaxrl.optim.optimizer import adam, linear, radam, rmsprop
+from jaxrl.optim.optimizer import Optimizer, adam, linear, radam, rmsprop
 
 LR, MAX_NORM, EPS, DECAY, NUM_STEPS = 0.1, 0.5, 1e-3, 0.8, 9
 MAKERS = {
@@ -40,11 +41,11 @@ def trained(optimizer, num_steps=NUM_STEPS):
         laid, back = optimizer.layout(params)
         start = laid, optimizer.init(params)
 
-        def step(state, _):
-            *state, numbers = optimizer.step(lambda p: loss(back(p)), *state)
+        def step(state, count):
+            *state, numbers = optimizer.step(lambda p: loss(back(p)), *state, count)
             return tuple(state), numbers
 
-        (laid, _), numbers = jax.lax.scan(step, start, None, num_steps)
+        (laid, _), numbers = jax.lax.scan(step, start, jnp.arange(num_steps))
         return ravel_pytree(back(laid))[0], numbers
 
     return jax.jit(run)(jax.tree.map(jnp.asarray, PARAMS))
@@ -77,8 +78,9 @@ def by_hand(name, num_steps=NUM_STEPS):
 @each
 def test_layouts_agree(name):
     optimizer = MAKERS[name](linear(LR, NUM_STEPS, True))
-    assert optimizer.flat
-    (flat, numbers), (tree, others) = trained(optimizer), trained(optimizer._replace(flat=False))
+    rated = optax.chain(optimizer.transformation, optax.scale_by_learning_rate(optimizer.schedule))
+    users = Optimizer(rated, optimizer.schedule, own=True)
+    (flat, numbers), (tree, others) = trained(optimizer), trained(users)
     np.testing.assert_allclose(flat, tree, atol=1e-6)
     np.testing.assert_allclose(numbers, others, rtol=1e-5)
 
