@@ -79,6 +79,7 @@ MOVING = dict(baseline="moving", lr=3e-3, whiten="batch")
 RECURRENT = dict(
     num_steps=32, lr=1e-3, gamma=0.98, lam=0.8, num_epochs=20, num_minibatches=1, normalise_obs=True
 )
+UNTRIED = dict(num_envs=64, lr=1e-3, num_minibatches=8, activation="relu")
 NO_VELOCITY = Reference(500.0, 100_000, f"{RL_ZOO}'s PPO-LSTM")
 
 ROWS = (
@@ -116,7 +117,7 @@ ROWS = (
     Row("ppo", POSITIONS, NO_VELOCITY, "gru", RECURRENT | {"memory": "gru"}, 100_000),
     Row("ppo", POSITIONS, NO_VELOCITY, "lstm", RECURRENT | {"memory": "lstm"}, 100_000),
     Row("ppo", BREAKOUT, Reference(43.4, 9_900_000, BLINES)),
-    Row("ppo", FREEWAY, Reference(58.8, 9_900_000, BLINES)),
+    Row("ppo", FREEWAY, Reference(58.8, 9_900_000, BLINES), "", UNTRIED, 2_000_000),
 )
 
 
@@ -137,6 +138,19 @@ def train(row: Row, num_seeds: int) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     scores = [round(float(score), 2) for score in swept.columns["eval"]]
     return {"steps": int(swept.steps[-1]), "seconds": round(seconds, 1), "scores": scores}
+
+
+def kept() -> dict[str, Any]:
+    """The results of all rows that ever ran."""
+    return json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+
+
+def keep(row: Row, result: dict[str, Any]) -> None:
+    """Put a row's result beside the others; another process may have written meanwhile."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    results = kept() | {row.title: result}
+    text = json.dumps(results, sort_keys=True).replace('}, "', '},\n"')  # a line for each row
+    RESULTS.write_text(text + "\n", "utf-8")
 
 
 def line(row: Row, result: dict[str, Any]) -> list[str]:
@@ -177,20 +191,18 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     cores = use_all_cores()
-    results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     for row in ROWS:
         if row.title in options.only:
-            results[row.title] = train(row, options.seeds)
-            print(" | ".join(line(row, results[row.title])), flush=True)
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
+            result = train(row, options.seeds)
+            print(" | ".join(line(row, result)), flush=True)
+            keep(row, result)
     if options.write:
         device = jax.devices()[0].device_kind
         head = (
             f"`python -m benchmarks.learning --write`, jax {jax.__version__}, Python "
             f"{platform.python_version()}, {device}, {cores} cores."
         )
-        put("learning", f"{head}\n\n{table(lines(results))}")
+        put("learning", f"{head}\n\n{table(lines(kept()))}")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,9 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             normalise_obs=True,
             normalise_reward=True,
         ),
+        "Breakout-MinAtar": dict(
+            total_steps=2_000_000, num_envs=64, lr=5e-3, num_minibatches=8, activation="relu"
+        ),
         "MountainCarContinuous-v0": dict(
             total_steps=100_000,
             num_steps=256,
@@ -115,10 +118,9 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             total_steps=1_000_000,
             num_envs=32,
             num_steps=8,
-            lr=4e-3,
+            lr=3e-3,
             gamma=0.95,
             lam=0.9,
-            entropy_coef=0.01,
             whiten="batch",
             normalise_reward=True,
         ),
@@ -197,8 +199,20 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         ),
     },
     "actor_critic": {
-        "CartPole-v1": dict(total_steps=500_000, num_steps=5),
-        "Acrobot-v1": dict(total_steps=500_000, num_steps=5, num_envs=16, normalise_obs=True),
+        "CartPole-v1": dict(
+            total_steps=500_000,
+            num_steps=5,
+            lr=5e-4,
+            entropy_coef=0.01,
+            normalise_reward=True,
+        ),
+        "Acrobot-v1": dict(
+            total_steps=500_000,
+            num_envs=16,
+            num_steps=5,
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
     },
     "grpo": {
         "CartPole-v1": dict(
@@ -233,7 +247,14 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
     },
     "reinforce": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
-        "Acrobot-v1": dict(total_steps=500_000, num_envs=4, lr=1e-2, normalise_obs=True),
+        "Acrobot-v1": dict(
+            total_steps=500_000,
+            num_envs=4,
+            lr=3e-3,
+            whiten="batch",
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
     },
     "rloo": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),

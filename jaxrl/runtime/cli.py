@@ -113,7 +113,13 @@ def _common_options() -> argparse.ArgumentParser:
 
 
 def _choose_threads(config: Any) -> None:
-    """One thread for small networks, unless the user set NPROC; jax has not started yet."""
+    """One thread for small networks, unless the user set NPROC; jax has not started yet.
+
+    Not for recurrent ones: on a single thread XLA frees some of what those use only when a call
+    returns (and it does so wherever `vmap` makes products batched, as a sweep does).
+    """
+    if getattr(config, "memory", None) is not None:
+        return
     rows = config.num_envs * config.num_steps // getattr(config, "num_minibatches", 1)
     if rows * max(config.hidden_sizes, default=1) ** 2 <= ONE_THREAD:
         os.environ.setdefault("NPROC", "1")
