@@ -55,7 +55,7 @@ SETTINGS = {
     "purejaxrl-64": Setting("CartPole-v1", 1_000_000, 1, SIXTY_FOUR),
     "purejaxrl-16seeds": Setting("CartPole-v1", 200_000, 16, FOUR),
     "purejaxrl-breakout": Setting("Breakout-MinAtar", 500_000, 1, BREAKOUT),
-    "256seeds": Setting("CartPole-v1", 100_000, 256, FOUR),
+    "256seeds": Setting("CartPole-v1", 20_000, 256, FOUR),
 }
 
 
