@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxrl.config import config
 from jaxrl.families import settings
-from jaxrl.families.bootstrap import next_values
+from jaxrl.families.bootstrap import discounts, next_values
 from jaxrl.families.minibatch import Passes, Reported, descend
 from jaxrl.families.settings import OnPolicyConfig, Setting
 from jaxrl.formulas.selection import epsilon_greedy, greedy
@@ -117,7 +117,7 @@ def _targets(
         return _legal(net.step(state.params, obs, carry)[0], obs)
 
     next_q = next_values(evaluate, _legal(q, steps.obs), rollout, (), ())
-    discount = jnp.where(steps.terminated, 0.0, jnp.float32(config.gamma))
+    discount = discounts(config.gamma, steps.terminated)
     target = peng_target(steps.reward, next_q, discount, steps.done, config.lam)
     explained = explained_variance(action_value(q, steps.action), target)
     batch = steps.obs, steps.action, target

@@ -6,9 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.numerics import next_step, select
-from jaxrl.types import Array, PyTree, Rollout
+from jaxrl.types import Array, PyTree, Rollout, Scalar
 
 Evaluate = Callable[[PyTree, PyTree], Array]  # obs [N, ...], carry [N, ...] -> [N] or [N, A]
+
+
+def discounts(gamma: Scalar, terminated: Array) -> Array:
+    """γ (1 − terminated): a time limit discounts nothing."""
+    return gamma * (1.0 - terminated.astype(jnp.float32))
 
 
 def next_values(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.families.bootstrap import next_values
+from jaxrl.families.bootstrap import discounts, next_values
 from jaxrl.formulas.reduce import masked_mean
 from jaxrl.formulas.value_losses import explained_variance
 from jaxrl.networks import Distribution, Network, action_mask, masked
@@ -192,7 +192,7 @@ def judged(parts: Parts, state: LearnerState, rollout: Rollout) -> Experience:
     return Experience(
         rollout=rollout,
         reward=steps.reward,
-        discount=jnp.where(steps.terminated, 0.0, jnp.float32(parts.gamma)),
+        discount=discounts(parts.gamma, steps.terminated),
         done=steps.done,
         action=acted.action,
         output=acted.output,
