@@ -34,7 +34,7 @@ UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
         dynamic_bounds fixed_length greedy_advantage group_centred gspo_token_log_ratio
         hidden_log_prob_and_entropy hinge_loss ipo_loss k1 k2 k3_corrected kl_reward kto_loss
         kto_reference leave_one_out_relative length_adaptive_lambda length_weighted_advantage
-        linear_length_penalty log_prob_and_entropy masked_gae masked_weight off_policy_mask
+        linear_length_penalty masked_gae masked_weight off_policy_mask
         only_token_mean orpo_loss pairwise_reward_loss plackett_luce_loss preference_margin
         proportional_kl_coefficient reinforce_plus_plus relative_length_reward robust_dpo_loss
         rrhf_loss sequence_count sequence_log_ratio sequence_mean sequence_sum sft_loss simpo_loss
