@@ -22,7 +22,7 @@ def hold(function, state, placement):
     window = jax.jit(function, compiler_options=QUICK)
     alone, _ = window(state, jnp.int32(1))
     spread, _ = window(jax.device_put(state, placement), jnp.int32(1))
-    assert len(spread.scene.episode_return.sharding.device_set) == 2
+    assert len(spread.episode.reward.sharding.device_set) == 2
     assert_near(spread, alone)
 
 
