@@ -5,7 +5,8 @@ python -m benchmarks.throughput [--peers DIR] [--write]: all of them, each in a 
 turn about with rejax and SBX in environments made in DIR; --write puts the table into README.md.
 
 The settings named purejaxrl-* are the hyper-parameters of PureJaxRL's own scripts. A single run
-uses one thread of XLA (NPROC=1, unless set): its products are too small to gain from two. A sweep
+of four environments uses one thread of XLA (NPROC=1, unless set): its products are too small to
+gain from two. A sweep
 takes every core as a device and spreads its seeds over them.
 """
 
@@ -189,7 +190,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.setting:
         setting = SETTINGS[options.setting]
-        if setting.num_seeds == 1:
+        if setting.num_seeds == 1 and setting.fields["num_envs"] == FOUR["num_envs"]:
             os.environ.setdefault("NPROC", "1")
         figures = measure(setting)
         print(json.dumps(figures._asdict()) if options.json else figures.line(options.setting))
