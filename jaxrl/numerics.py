@@ -45,6 +45,11 @@ def next_step(x: Array, last: Array) -> Array:
     return jnp.concatenate([x[1:], last[None]])
 
 
+def previous_step(x: Array, first: Array) -> Array:
+    """xₜ₋₁ at t, and `first` at the beginning of the window."""
+    return jnp.concatenate([first[None], x[:-1]])
+
+
 def legal(values: Array, mask: Array) -> Array:
     """`values` with −∞ at illegal actions, and above that at the worst of the legal ones."""
     return jnp.where(mask, jnp.maximum(values, jnp.finfo(values.dtype).min), -jnp.inf)

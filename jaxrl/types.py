@@ -121,6 +121,11 @@ class Average(NamedTuple):
 Metrics = dict[str, Average]
 
 
+def once(**numbers: Array) -> Metrics:
+    """Numbers of one update as metrics, each counted once."""
+    return {name: Average(x, jax.numpy.ones(())) for name, x in numbers.items()}
+
+
 class LearnerState(NamedTuple):
     """What is learnt, and what learning keeps."""
 

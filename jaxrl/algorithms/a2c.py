@@ -10,8 +10,7 @@ from typing import Literal
 from jaxrl.config import config
 from jaxrl.families import settings
 from jaxrl.families.estimate import gae_estimate
-from jaxrl.families.minibatch import Passes
-from jaxrl.families.objective import advantage_gradient, objective, sgd
+from jaxrl.families.objective import one_step
 from jaxrl.families.policy import policy_learner
 from jaxrl.families.settings import PolicyConfig, Setting
 from jaxrl.optim.optimizer import Optimizer, Schedule, rmsprop
@@ -34,13 +33,7 @@ class Config(PolicyConfig):
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
     parts = settings.parts(config, setting)
-    loss = objective(
-        parts,
-        advantage_gradient,
-        value_coef=config.value_coef,
-        entropy_coef=config.entropy_coef,
-    )
-    improver = sgd(lambda state: loss, settings.optimizer(config, setting, 1, rms), Passes())
+    improver = one_step(parts, config, settings.optimizer(config, setting, 1, rms))
     return policy_learner(parts, gae_estimate(config.lam, config.whiten == "batch"), improver)
 
 

@@ -11,8 +11,7 @@ from typing import Literal
 from jaxrl.config import config
 from jaxrl.families import settings
 from jaxrl.families.estimate import judge_of, weighted_estimate
-from jaxrl.families.minibatch import Passes
-from jaxrl.families.objective import advantage_gradient, objective, sgd
+from jaxrl.families.objective import one_step
 from jaxrl.families.policy import policy_learner
 from jaxrl.families.settings import PolicyConfig, Setting
 from jaxrl.types import Learner
@@ -22,7 +21,7 @@ from jaxrl.types import Learner
 class Config(PolicyConfig):
     """One-step actor-critic."""
 
-    num_steps: int = 16
+    num_steps: int = 5
     lr: float = 1e-3
     lam: float = 0.9
     value_coef: float = 0.5
@@ -34,12 +33,6 @@ class Config(PolicyConfig):
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
     parts = settings.parts(config, setting, judge_of(config.weighting))
-    loss = objective(
-        parts,
-        advantage_gradient,
-        value_coef=config.value_coef,
-        entropy_coef=config.entropy_coef,
-    )
-    improver = sgd(lambda state: loss, settings.optimizer(config, setting, 1), Passes())
+    improver = one_step(parts, config, settings.optimizer(config, setting, 1))
     estimate = weighted_estimate(config.weighting, config.lam, config.whiten == "batch")
     return policy_learner(parts, estimate, improver)

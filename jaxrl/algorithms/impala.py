@@ -12,8 +12,7 @@ import jax.numpy as jnp
 
 from jaxrl.config import config
 from jaxrl.families import settings
-from jaxrl.families.minibatch import Passes
-from jaxrl.families.objective import advantage_gradient, objective, sgd
+from jaxrl.families.objective import one_step
 from jaxrl.families.policy import Experience, current_log_prob, policy_learner
 from jaxrl.families.settings import PolicyConfig, Setting
 from jaxrl.formulas.advantages import vtrace, vtrace_advantage
@@ -54,13 +53,7 @@ def learner(config: Config, setting: Setting) -> Learner:
         copy = jax.tree.map(lambda new, old: jnp.where(due, new, old), state.params, state.target)
         return state._replace(target=copy)
 
-    loss = objective(
-        parts,
-        advantage_gradient,
-        value_coef=config.value_coef,
-        entropy_coef=config.entropy_coef,
-    )
-    improver = sgd(lambda state: loss, settings.optimizer(config, setting, 1), Passes())
+    improver = one_step(parts, config, settings.optimizer(config, setting, 1))
     return policy_learner(
         parts,
         estimate,

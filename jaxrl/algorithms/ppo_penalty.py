@@ -26,7 +26,7 @@ from jaxrl.families.policy import (
 )
 from jaxrl.families.settings import PolicyConfig, Setting
 from jaxrl.formulas.policy_losses import adaptive_kl_coefficient, kl_penalised
-from jaxrl.types import Array, Average, Learner, LearnerState, Metrics, Scalar
+from jaxrl.types import Array, Learner, LearnerState, Metrics, Scalar, once
 
 
 @config
@@ -76,8 +76,7 @@ def adapting(parts: Parts, improver: Improver, target_kl: Scalar) -> Improver:
         state, metrics = improver.improve(key, state, batch)
         moved = parts.distribution.kl(batch.output, predict(parts, state.params, batch).output)
         kl = batch_mean(moved[None], batch.mask)[0]
-        one = jnp.ones(())
-        metrics = metrics | {"kl": Average(kl, one), "kl_coef": Average(state.slots, one)}
+        metrics |= once(kl=kl, kl_coef=state.slots)
         return state._replace(slots=adaptive_kl_coefficient(state.slots, kl, target_kl)), metrics
 
     return improver._replace(improve=improve)

@@ -21,16 +21,17 @@ from jaxrl.formulas.value_losses import explained_variance, squared_loss
 from jaxrl.formulas.value_targets import peng_target
 from jaxrl.formulas.weightings import action_value
 from jaxrl.networks import Network, action_mask
+from jaxrl.numerics import legal
 from jaxrl.optim.optimizer import Optimizer, Schedule, radam
 from jaxrl.types import (
     Array,
-    Average,
     Discrete,
     Learner,
     LearnerState,
     Metrics,
     PyTree,
     Rollout,
+    once,
 )
 
 
@@ -80,12 +81,8 @@ def learner(config: Config, setting: Setting) -> Learner:
         start = state.params, state.opt_state, state.num_updates
         reported = _regression(net)
         (params, opt_state), metrics = descend(key, reported, optimizer, start, batch, passes)
-        numbers = {
-            "epsilon": exploration(config, state, setting),
-            "explained_variance": explained,
-            "lr": optimizer.schedule(state.num_updates * passes.num_steps),
-        }
-        metrics = metrics | {name: Average(x, jnp.ones(())) for name, x in numbers.items()}
+        epsilon = exploration(config, state, setting)
+        metrics |= once(epsilon=epsilon, explained_variance=explained)
         return LearnerState(params, opt_state, state.num_updates + 1), metrics
 
     def noise(key: Array, shape: tuple[int, ...]) -> Array:
@@ -127,7 +124,7 @@ def _targets(
 def _legal(q: Array, obs: PyTree) -> Array:
     """Values with illegal actions out of the running of a maximum."""
     mask = action_mask(obs)
-    return q if mask is None else jnp.where(mask, q, -jnp.inf)
+    return q if mask is None else legal(q, mask)
 
 
 def _regression(net: Network) -> Reported:

@@ -25,8 +25,7 @@ from jaxrl.families.estimate import (
     return_estimate,
     weighted_estimate,
 )
-from jaxrl.families.minibatch import Passes
-from jaxrl.families.objective import advantage_gradient, objective, sgd
+from jaxrl.families.objective import one_step
 from jaxrl.families.policy import policy_learner
 from jaxrl.families.settings import PolicyConfig, Setting
 from jaxrl.types import Learner
@@ -62,11 +61,5 @@ def learner(config: Config, setting: Setting) -> Learner:
             config.weighting, config.baseline, config.baseline_decay, config.group_size, whitened
         )
     parts = settings.parts(config, setting, critic)
-    loss = objective(
-        parts,
-        advantage_gradient,
-        value_coef=config.value_coef,
-        entropy_coef=config.entropy_coef,
-    )
-    improver = sgd(lambda state: loss, settings.optimizer(config, setting, 1), Passes())
+    improver = one_step(parts, config, settings.optimizer(config, setting, 1))
     return policy_learner(parts, estimate, improver, slots=jnp.zeros(()))

@@ -27,7 +27,7 @@ from jaxrl.families.settings import PolicyConfig, Setting
 from jaxrl.formulas.policy_losses import importance_weighted
 from jaxrl.optim import trust_region_step
 from jaxrl.optim.optimizer import Optimizer
-from jaxrl.types import Array, Average, Learner, LearnerState, Metrics
+from jaxrl.types import Array, Learner, LearnerState, Metrics, once
 
 
 @config
@@ -83,14 +83,12 @@ def trust_region(config: Config, parts: Parts, optimizer: Optimizer, passes: Pas
         before = state.params.critic, state.opt_state, state.num_updates
         fitted, metrics = descend(key, regression(parts, actor), optimizer, before, batch, passes)
         entropy = predict(parts, ActorCritic(actor, critic), batch).entropy
-        numbers = {
-            "policy_loss": -info.improvement,
-            "approx_kl": info.divergence,
-            "accepted": info.accepted.astype(jnp.float32),
-            "entropy": batch_mean(entropy[None], batch.mask)[0],
-            "lr": optimizer.schedule(state.num_updates * passes.num_steps),
-        }
-        metrics = metrics | {name: Average(x, jnp.ones(())) for name, x in numbers.items()}
+        metrics |= once(
+            policy_loss=-info.improvement,
+            approx_kl=info.divergence,
+            accepted=info.accepted.astype(jnp.float32),
+            entropy=batch_mean(entropy[None], batch.mask)[0],
+        )
         params = ActorCritic(actor, fitted[0])
         return state._replace(params=params, opt_state=fitted[1]), metrics
 

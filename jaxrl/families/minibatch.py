@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxrl.data import permutation
 from jaxrl.optim.optimizer import Optimizer
-from jaxrl.types import Array, Average, Metrics, PyTree
+from jaxrl.types import Array, Average, Metrics, PyTree, once
 
 Loss = Callable[[PyTree, PyTree], tuple[Array, Array]]  # params, minibatch -> loss, numbers
 
@@ -70,7 +70,7 @@ def descend(
     *totals, count = numbers.sum(0)
     names = (*reported.names, "grad_norm")
     metrics = {name: Average(total, count) for name, total in zip(names, totals, strict=True)}
-    return (unpack(params), opt_state), metrics
+    return (unpack(params), opt_state), metrics | once(lr=optimizer.schedule(counts[0]))
 
 
 def _order(key: Array, size: int, passes: Passes) -> Array:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxrl.formulas.recurrence import recurrence
 from jaxrl.networks import content
+from jaxrl.numerics import previous_step
 from jaxrl.types import Array, Learner, LearnerState, MaskedObs, Metrics, PyTree, Rollout, Scalar
 
 EPS = 1e-8
@@ -139,7 +140,7 @@ def _with_returns(gamma: Scalar, kept: Normalised, rollout: Rollout) -> Normalis
     """
     steps = rollout.transition
     assert kept.returns is not None and kept.over is not None and kept.running is not None
-    fresh = jnp.concatenate([kept.over[None], steps.done[:-1]])
+    fresh = previous_step(steps.done, kept.over)
 
     def one(reward: Array, fresh: Array) -> tuple[Array, Array]:
         return reward, gamma * (1 - fresh)

@@ -1,6 +1,7 @@
 """The loss of a policy and its value, and the diagnostics that every update reports."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from jaxrl.formulas.policy_losses import not_clipped, policy_gradient
 from jaxrl.formulas.ratios import token_log_ratio
 from jaxrl.formulas.value_losses import squared_loss
 from jaxrl.optim.optimizer import Optimizer
-from jaxrl.types import Array, Average, LearnerState, Metrics, Scalar
+from jaxrl.types import Array, LearnerState, Metrics, Scalar
 
 Term = Callable[[Prediction, Batch], Array]  # loss of each element, [B]
 Prepare = Callable[[Batch], Batch]
@@ -88,8 +89,17 @@ def sgd(
     def improve(key: Array, state: LearnerState, batch: Batch) -> tuple[LearnerState, Metrics]:
         start = state.params, state.opt_state, state.num_updates
         new, metrics = descend(key, reported(state), optimizer, start, batch, passes)
-        lr = optimizer.schedule(state.num_updates * passes.num_steps)
-        metrics = metrics | {"lr": Average(lr, jnp.ones(()))}
         return state._replace(params=new[0], opt_state=new[1]), metrics
 
     return Improver(optimizer.init, improve)
+
+
+def one_step(parts: Parts, config: Any, optimizer: Optimizer) -> Improver:
+    """Improve by one step down the plain policy gradient and the value loss."""
+    loss = objective(
+        parts,
+        advantage_gradient,
+        value_coef=config.value_coef,
+        entropy_coef=config.entropy_coef,
+    )
+    return sgd(lambda state: loss, optimizer, Passes())

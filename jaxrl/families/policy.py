@@ -16,8 +16,8 @@ from jaxrl.families.bootstrap import discounts, next_values
 from jaxrl.formulas.reduce import masked_mean
 from jaxrl.formulas.value_losses import explained_variance
 from jaxrl.networks import Distribution, Network, action_mask, masked
-from jaxrl.numerics import widen
-from jaxrl.types import Array, Average, Learner, LearnerState, Metrics, PyTree, Rollout, Scalar
+from jaxrl.numerics import previous_step, widen
+from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Rollout, Scalar, once
 
 
 class ActorCritic(NamedTuple):
@@ -164,7 +164,7 @@ def policy_learner(
         state, metrics = improver.improve(key, state._replace(slots=slots), batch)
         if parts.critic is not None:
             explained = explained_variance(batch.value, batch.target, batch.mask)
-            metrics = metrics | {"explained_variance": Average(explained, jnp.ones(()))}
+            metrics |= once(explained_variance=explained)
         return settle(state._replace(num_updates=state.num_updates + 1)), metrics
 
     def carry(key: Array, num_envs: int) -> ActorCritic:
@@ -227,7 +227,7 @@ def _values(parts: Parts, params: ActorCritic, rollout: Rollout) -> tuple[Array,
 
 def starts(done: Array) -> Array:
     """Whether a step begins another episode than the one before it, [T, N]; not at the first."""
-    return jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
+    return previous_step(done, jnp.zeros_like(done[0]))
 
 
 def arranged(parts: Parts, experience: Experience, advantage: Array, target: Array) -> Batch:

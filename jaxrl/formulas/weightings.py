@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxrl import checks
 from jaxrl.formulas.recurrence import recurrence
 from jaxrl.formulas.returns import lambda_return
-from jaxrl.numerics import expectation
+from jaxrl.numerics import expectation, previous_step
 from jaxrl.types import Array, Scalar
 
 
@@ -28,7 +28,7 @@ def trajectory_return(reward: Array, next_value: Array, discount: Scalar, done: 
     """
     returns = reward_to_go(reward, next_value, discount, done)
     ended = checks.flag(reward.shape, done=done)
-    first = jnp.concatenate([jnp.ones_like(ended[:1]), ended[:-1]])
+    first = previous_step(ended, jnp.ones_like(ended[0]))
     return recurrence(_kept, (returns[::-1], first[::-1]))[::-1]
 
 

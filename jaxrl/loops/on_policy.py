@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.formulas.recurrence import recurrence
-from jaxrl.numerics import select
+from jaxrl.numerics import previous_step, select
 from jaxrl.types import (
     Algorithm,
     Array,
@@ -22,6 +22,7 @@ from jaxrl.types import (
     PyTree,
     Rollout,
     Transition,
+    once,
 )
 
 
@@ -104,7 +105,6 @@ def episodic(
         def step(carried: tuple[Scene, Array], draw: Any) -> Any:
             scene, over = carried
             moved, transition = _step(env, learner, state.learner, scene, *draw)
-            transition = transition._replace(reward=jnp.where(over, 0.0, transition.reward))
             return (select(over, scene, moved), over | transition.done), (transition, ~over)
 
         draws = (learner.noise(k_noise, shape), jax.random.split(k_step, shape))
@@ -127,7 +127,7 @@ def tallied(episode: Episode, transition: Transition) -> tuple[Episode, tuple[Ep
     Gₜ = xₜ + (1 − dₜ₋₁) Gₜ₋₁, a recurrence in the other direction.
     """
     done, reward = transition.done, transition.reward
-    before = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
+    before = previous_step(done, jnp.zeros_like(done[0]))
 
     def sums(x: Array, start: Array) -> Array:
         return recurrence(_since, (x[::-1], before[::-1]), start)[::-1]
@@ -157,10 +157,10 @@ def learned(
     first = jnp.where(state.bad_update < 0, state.num_updates, state.bad_update)
     bad = jnp.where(sound, state.bad_update, first)
     episode, count = finished
-    metrics = metrics | {
+    metrics |= once(refused=(~sound).astype(jnp.float32))
+    metrics |= {
         "episode_return": Average(episode.reward, count),
         "episode_length": Average(episode.length, count),
-        "refused": Average((~sound).astype(jnp.float32), jnp.ones(())),
     }
     state = state._replace(learner=kept, num_updates=state.num_updates + 1, bad_update=bad)
     return state, metrics
