@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl.config import grid as grid
     from jaxrl.config import random_search as random_search
     from jaxrl.formulas import *
+    from jaxrl.runtime.load import load as load
     from jaxrl.runtime.sweep import sweep as sweep
     from jaxrl.train import evaluate as evaluate
     from jaxrl.train import make_train as make_train
@@ -38,6 +39,7 @@ else:
         "grid": "jaxrl.config",
         "random_search": "jaxrl.config",
         "sweep": "jaxrl.runtime.sweep",
+        "load": "jaxrl.runtime.load",
     }
 
     def _inside(folder=""):

@@ -6,7 +6,6 @@ Optional, tuple, integer, boolean and text fields are static.
 """
 
 import dataclasses
-import difflib
 import itertools
 import math
 import typing
@@ -18,6 +17,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxrl import checks
+from jaxrl.names import unknown
 from jaxrl.types import Array
 
 T = TypeVar("T")
@@ -71,6 +71,32 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "baseline": (0, 0, "what is subtracted from the return"),
     "normalise_obs": (0, 0, "whether observations are normalised"),
     "normalise_reward": (0, 0, "whether rewards are scaled by the deviation of returns"),
+    "num_iterations": (1, math.inf, "turns of acting and learning from replay in one update"),
+    "num_gradients": (1, math.inf, "gradient steps in each turn"),
+    "batch_size": (1, math.inf, "rows of one gradient step"),
+    "capacity": (1, math.inf, "steps that replay holds"),
+    "learning_starts": (1, math.inf, "steps of random actions before learning"),
+    "n_step": (1, math.inf, "rewards that a target adds up before it asks for a value"),
+    "replay": (0, 0, "how replay draws its rows"),
+    "priority_exponent": (0, 1, "power α of the priorities by which rows are drawn"),
+    "importance_exponent": (0, 1, "power β of importance weights at the start; 1 at the end"),
+    "target_period": (1, math.inf, "gradient steps between two moves of the target network"),
+    "polyak": (0, 1, "share by which the target network moves"),
+    "head": (0, 0, "what a value network says of each action's return"),
+    "target": (0, 0, "what values are fitted to"),
+    "dueling": (0, 0, "whether values are a state's value and its actions' advantages"),
+    "noisy": (0, 0, "how long the weights' noise lasts; None for plain layers"),
+    "noisy_std": (0, math.inf, "size σ of the weights' noise at the start"),
+    "exploration": (0, 0, "what chooses the actions to try"),
+    "temperature": (0, math.inf, "temperature of the softmax of values"),
+    "top_k": (1, math.inf, "how many of the best actions are tried"),
+    "munchausen_coef": (0, 1, "weight α of Munchausen's bonus"),
+    "log_policy_min": (-math.inf, 0, "least logarithm in Munchausen's bonus"),
+    "huber_delta": (0, math.inf, "error beyond which the value loss is linear"),
+    "num_atoms": (2, math.inf, "returns that a categorical head tells apart"),
+    "value_min": (-math.inf, math.inf, "least return of a categorical head"),
+    "value_max": (-math.inf, math.inf, "greatest return of a categorical head"),
+    "num_quantiles": (1, math.inf, "quantiles of a quantile head; levels of an implicit one"),
 }
 """What each field of a configuration means, and its least and greatest value."""
 
@@ -104,15 +130,6 @@ def replace(config: T, **changes: Any) -> T:
 def title(config: Any) -> str:
     """How messages call a configuration: its module's name, `ppo`."""
     return type(config).__module__.rpartition(".")[2]
-
-
-def unknown(kind: str, name: Any, known: Any, where: str = "") -> str:
-    """One sentence about a name that does not exist, with the closest ones that do."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3, cutoff=0.5)
-    what = f"{kind} {name!r}" + f" {where}" * bool(where)
-    if close:
-        return f"there is no {what}; the closest are {', '.join(close)}"
-    return f"there is no {what}; there are {', '.join(sorted(map(str, known)))}"
 
 
 def validate(config: T) -> T:

@@ -1,19 +1,23 @@
-"""The index of formulas, read from their docstrings without importing them.
+"""The index of formulas, read from their docstrings without importing them, and the catalogue.
 
-`python -m jaxrl.index --write` writes it into README.md, and the formulas' public names into
-jaxrl/formulas/__init__.py; `--check` fails where either is stale, with one line that says which.
+`python -m jaxrl.index --write` writes it into README.md, the formulas' public names into
+jaxrl/formulas/__init__.py, and what the command line tells of algorithms and environments into
+jaxrl/runtime/catalogue.json; `--check` fails where one is stale, with one line that says which.
 """
 
 import argparse
 import ast
+import json
 import re
+import typing
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 INDEXED = ("formulas", "optim")  # the packages whose functions the index lists
 WIDTH = 100  # of a line, as in pyproject.toml
+LARGEST_SHOWN = 1e6  # a larger bound of a space stands for none
 _SECTION = re.compile(r"^(?=(?:Args|Returns|References?):|>>>)", re.MULTILINE)
 _ADDRESSES = {
     re.compile(r"arXiv:(\d{4}\.\d{4,5})"): r"[arXiv:\1](https://arxiv.org/abs/\1)",
@@ -59,12 +63,13 @@ def parse(docstring: str) -> tuple[str, list[str], str]:
 
 
 def formulas(root: Path, packages: tuple[str, ...] = INDEXED) -> Iterator[Formula]:
-    """Every public function of the packages."""
+    """Every public function of the packages that has an equation."""
     for path in (path for package in packages for path in modules(root, package)):
         for node in public(path):
-            if isinstance(node, ast.FunctionDef):
+            summary, equation, reference = parse(ast.get_docstring(node) or "")
+            if isinstance(node, ast.FunctionDef) and equation:
                 where = path.relative_to(root).as_posix()
-                yield Formula(node.name, where, node.lineno, *parse(ast.get_docstring(node) or ""))
+                yield Formula(node.name, where, node.lineno, summary, equation, reference)
 
 
 def objectives(root: Path) -> dict[str, list[tuple[str, str, str]]]:
@@ -146,18 +151,112 @@ def algorithms(root: Path) -> list[tuple[str, str, str]]:
     return []
 
 
+def _parsed_algorithm(root: Path, module: str) -> tuple[str, tuple[str, list[str], str]]:
+    """The path of an algorithm's file, and what its docstring says."""
+    path = f"jaxrl/algorithms/{module}.py"
+    text = ast.get_docstring(ast.parse((root / path).read_text("utf-8"))) or ""
+    return path, parse(text)
+
+
 def algorithms_page(root: Path) -> list[str]:
     """A row for each algorithm: what it is, its objective and its reference."""
     rows = []
     for name, module, changes in algorithms(root):
-        path = f"jaxrl/algorithms/{module}.py"
-        text = ast.get_docstring(ast.parse((root / path).read_text("utf-8"))) or ""
-        summary, equation, reference = parse(text)
+        path, (summary, equation, reference) = _parsed_algorithm(root, module)
         summary = _cell(summary) + f" With {_code(changes)}." * bool(changes)
         cells = (summary, "<br>".join(map(_code, equation)), _linked(reference))
         rows.append((f"[`{name}`]({path})", *cells))
     header = ("Algorithm", "What it is", "Objective", "Reference")
     return _table("", header, *rows)[2:] if rows else []
+
+
+def catalogue(root: Path) -> str:
+    """The text of jaxrl/runtime/catalogue.json; this imports the package, and so takes a while."""
+    from jaxrl import zoo
+    from jaxrl.envs import gymnax_env
+    from jaxrl.envs.gymnax import registered
+
+    listed = {}
+    for name, module, changes in algorithms(root):
+        config = zoo.ZOO[name].config
+        listed[name] = {
+            "summary": _parsed_algorithm(root, module)[1][0] + f" With {changes}." * bool(changes),
+            "actions": [kind for kind, space in _action_spaces().items() if _takes(config, space)],
+            "fields": _fields(config),
+            "tuned": zoo.TUNED.get(name, {}),
+        }
+    spaces = {name: gymnax_env(name).spaces for name in sorted(registered())}
+    environments = {
+        name: {"observation": in_words(space.observation), "action": in_words(space.action)}
+        for name, space in spaces.items()
+    }
+    content = {"algorithms": listed, "environments": environments}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _fields(config: Any) -> dict[str, Any]:
+    """Of each field of a configuration what it takes, what it is and what it means."""
+    from jaxrl.config import VOCABULARY, allowed, hints, optional
+
+    fields = {}
+    for name, hint in hints(type(config)).items():
+        kind, or_none = optional(hint)
+        words = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+        fields[name] = {
+            "type": allowed(name, hint),
+            "default": getattr(config, name),
+            "help": VOCABULARY[name][2],
+            "choices": [*words, *["none"] * or_none] if words else [],
+        }
+    return fields
+
+
+def _action_spaces() -> dict[str, Any]:
+    from jaxrl.types import Box, Discrete, MultiDiscrete
+
+    return {
+        "discrete": Discrete(2),
+        "multi-discrete": MultiDiscrete((2, 3)),
+        "continuous": Box(-1.0, 1.0, (2,)),
+    }
+
+
+def _takes(config: Any, space: Any) -> bool:
+    """Whether an algorithm can be made for an action space, whatever it is shown."""
+    from jaxrl.train import make_train
+    from jaxrl.types import Box, Discrete, Env, Spaces
+
+    for shown in (Box(-1.0, 1.0, (4,)), Discrete(4)):
+        env = Env(lambda key: ((), ()), lambda key, state, action: ((), ()), Spaces(shown, space))  # type: ignore[arg-type]
+        try:
+            make_train(config, env, 10**9)
+            return True
+        except (TypeError, ValueError):
+            continue
+    return False
+
+
+def in_words(space: Any) -> str:
+    """A space as a newcomer reads it.
+
+    >>> from jaxrl.types import Box, Discrete, MultiDiscrete
+    >>> in_words(Box(-2.0, 2.0, (1,))), in_words(Box(0.0, 1.0, (10, 10, 4))), in_words(Discrete(3))
+    ('1 number in [-2, 2]', '10 × 10 × 4 numbers in [0, 1]', '3 choices')
+    """
+    import numpy as np
+
+    from jaxrl.types import Discrete, MultiDiscrete
+
+    if isinstance(space, Discrete):
+        return f"{space.num_values} choices"
+    if isinstance(space, MultiDiscrete):
+        return f"{len(space.num_values)} choices of {', '.join(map(str, space.num_values))}"
+    low, high = (np.unique(np.asarray(bound, np.float64)) for bound in (space.low, space.high))
+    count = " × ".join(map(str, space.shape)) or "1"
+    numbers = f"{count} number" + "s" * (count != "1")
+    if len(low) > 1 or len(high) > 1 or max(-low[0], high[0]) > LARGEST_SHOWN:
+        return numbers
+    return f"{numbers} in [{low[0]:g}, {high[0]:g}]"
 
 
 def _order(name: str) -> tuple[bool, str]:
@@ -197,10 +296,14 @@ def pages(root: Path) -> dict[Path, str]:
         text = _between(text, "algorithms", rows)
     text = _between(text, "objectives", objectives_page(root))
     text = _between(text, "index", index_page(root))
-    return {
+    generated = {
         root / "README.md": text,
         root / "jaxrl" / "formulas" / "__init__.py": package_page(root),
     }
+    own = Path(__file__).resolve() == (root / "jaxrl" / "index.py").resolve()
+    if own and algorithms(root):  # only the tree that this belongs to can be imported
+        generated[root / "jaxrl" / "runtime" / "catalogue.json"] = catalogue(root)
+    return generated
 
 
 def stale(root: Path) -> list[str]:

@@ -11,14 +11,21 @@ from jaxrl.config import validate
 from jaxrl.envs import make
 from jaxrl.families.normalise import normalised
 from jaxrl.families.policy import ActorCritic
-from jaxrl.families.settings import Setting, check
-from jaxrl.loops import run
-from jaxrl.loops.on_policy import LoopState
+from jaxrl.families.settings import OnPolicyConfig, Setting, check
+from jaxrl.loops.acting import LoopState
+from jaxrl.loops.run import nothing, run
 from jaxrl.numerics import select
-from jaxrl.types import Algorithm, Array, Average, Env, Learner, LearnerState, Metrics, PyTree
+from jaxrl.types import Algorithm, Array, Average, Env, Learner, LearnerState, Metrics, PyTree, once
 
 NUM_WINDOWS = 100
 """Into how many windows metrics are summed, at most, where no evaluation divides training."""
+
+
+class Carried(NamedTuple):
+    """What training carries: its state, and the metrics of the window that is open."""
+
+    state: LoopState
+    metrics: Metrics
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # a tuple could not be jitted
@@ -35,11 +42,16 @@ class Training:
     steps_per_update: int
     evaluate_every: int | None = None  # in updates
     num_eval_episodes: int = 16
+    first_steps: int = 0  # before the first update
 
     @property
     def total_steps(self) -> int:
         """Environment steps of the whole run."""
-        return self.num_updates * self.steps_per_update
+        return self.steps(self.num_updates)
+
+    def steps(self, num_updates: Any) -> Any:
+        """Environment steps after so many updates."""
+        return self.first_steps + num_updates * self.steps_per_update
 
     def __call__(self, key: Array, state: LoopState | None = None) -> tuple[LoopState, Metrics]:
         """Train from a key, or go on from a state, up to `total_steps`.
@@ -49,21 +61,48 @@ class Training:
         with a state, `key` is not used.
         """
         start = self.algorithm.init(key) if state is None else state
-        every = self.evaluate_every or max(1, -(-self.num_updates // NUM_WINDOWS))
-        ends = jnp.asarray([*range(every, self.num_updates, every), self.num_updates], jnp.int32)
-        return jax.lax.scan(self.window, start, ends)
 
-    def window(self, state: LoopState, end: Array) -> tuple[LoopState, Metrics]:
-        """Train until `end` updates are done; evaluate if that was asked for."""
-        state, metrics = run(self.algorithm, state, jnp.maximum(end - state.num_updates, 0))
-        steps = state.num_updates * self.steps_per_update
-        metrics = metrics | {"steps": Average(steps.astype(jnp.float32), jnp.ones(()))}
+        def window(state: LoopState, end: Array) -> tuple[LoopState, Metrics]:
+            return self.window(state, jnp.maximum(end - state.num_updates, 0))
+
+        return jax.lax.scan(window, start, jnp.asarray(self.ends, jnp.int32))
+
+    @property
+    def ends(self) -> list[int]:
+        """How many updates are done at the end of each window."""
+        every = self.evaluate_every or max(1, -(-self.num_updates // NUM_WINDOWS))
+        return [*range(every, self.num_updates, every), self.num_updates]
+
+    def window(self, state: LoopState, num_updates: Array) -> tuple[LoopState, Metrics]:
+        """Train for some updates; evaluate if that was asked for."""
+        blank = nothing(self.algorithm, state)
+        carried, metrics = self.close(self.advance(Carried(state, blank), num_updates))
+        return carried.state, metrics
+
+    def begin(self, key: Array) -> Carried:
+        """The start of training, for a host that drives it with `advance` and `close`."""
+        state = self.algorithm.init(key)
+        return Carried(state, nothing(self.algorithm, state))
+
+    def advance(self, carried: Carried, num_updates: Array) -> Carried:
+        """Some updates further within a window. Any division of them gives the same bits."""
+        return Carried(*run(self.algorithm, carried.state, num_updates, carried.metrics))
+
+    def close(self, carried: Carried) -> tuple[Carried, Metrics]:
+        """The metrics of the window that ends here, and the start of the next one."""
+        state, metrics = carried
+        blank = jax.tree.map(jnp.zeros_like, metrics)
+        metrics = metrics | once(steps=self.steps(state.num_updates).astype(jnp.float32))
         if self.evaluate_every is not None:
-            key = jax.random.fold_in(state.eval_key, state.num_updates)
-            result = play(key, self.env, self.learner, state.learner, self.num_eval_episodes)
+            result = self.score(state, 0, self.num_eval_episodes)
             count = jnp.float32(self.num_eval_episodes)
             metrics["eval_return"] = Average(result.episode_return.sum(), count)
-        return state, metrics
+        return Carried(state, blank), metrics
+
+    def score(self, state: LoopState, offset: int, num_episodes: int) -> "Evaluation":
+        """Greedy episodes, on a key that training does not use; another offset, another key."""
+        key = jax.random.fold_in(state.eval_key, state.num_updates + offset)
+        return play(key, self.env, self.learner, state.learner, num_episodes)
 
 
 def make_train(
@@ -102,17 +141,26 @@ def make_train(
     counts = {"evaluate_every": every, "num_eval_episodes": num_eval_episodes}
     checks.at_least(1, total_steps=total_steps, **counts)
     _check_slots(networks, optimizer)
-    per_update = config.num_envs * config.num_steps
-    if total_steps < per_update:
+    budget = zoo.entry(config).loop.budget(config)
+    num_updates = _num_updates(budget, int(total_steps))
+    setting = Setting(made.spaces, num_updates * budget.learner_updates, networks, optimizer)
+    algorithm, learner = build(config, made, setting)
+    per_update = budget.steps_per_update
+    every = None if evaluate_every is None else max(1, evaluate_every // per_update)
+    run_of = (num_updates, per_update, every, num_eval_episodes, budget.first_steps)
+    return Training(algorithm, learner, made, *run_of)
+
+
+def _num_updates(budget: zoo.Budget, total_steps: int) -> int:
+    """The whole updates that fit the budget: one at least."""
+    per_update, first = budget.steps_per_update, budget.first_steps
+    if total_steps < first + per_update:
+        after = f" after {first} steps of warm-up" if first else ""
         raise ValueError(
-            f"total_steps must be at least one update, num_envs × num_steps = {per_update}, "
+            f"total_steps must be at least one update, {budget.parts} = {per_update}{after}, "
             f"not {total_steps}"
         )
-    num_updates = int(total_steps) // per_update
-    setting = Setting(made.spaces, num_updates, networks, optimizer)
-    algorithm, learner = build(config, made, setting)
-    every = None if evaluate_every is None else max(1, evaluate_every // per_update)
-    return Training(algorithm, learner, made, num_updates, per_update, every, num_eval_episodes)
+    return (total_steps - first) // per_update
 
 
 def _check_slots(networks: Any, optimizer: Any) -> None:
@@ -127,8 +175,10 @@ def _check_slots(networks: Any, optimizer: Any) -> None:
 def build(config: Any, env: Env, setting: Setting) -> tuple[Algorithm, Learner]:
     """The algorithm of a configuration, and its learner."""
     entry = zoo.entry(config)
-    learner = normalised(config, entry.learner(config, setting), config.num_envs)
-    return entry.loop(config, env, learner), learner
+    learner = entry.learner(config, setting)
+    if isinstance(config, OnPolicyConfig):
+        learner = normalised(config, learner, config.num_envs)
+    return entry.loop.make(config, env, learner), learner
 
 
 class Evaluation(NamedTuple):
@@ -161,7 +211,7 @@ def evaluate(
     env = make(env)
     config = zoo.tuned(config, env)[0] if isinstance(config, str) else config
     learner = build(config, env, Setting(env.spaces, 1, networks))[1]
-    learnt = state.learner if isinstance(state, LoopState) else state
+    learnt = state if isinstance(state, LearnerState) else state.learner
     return play(key, env, learner, learnt, num_episodes, greedy, max_steps)
 
 

@@ -144,7 +144,8 @@ class Learner(NamedTuple):
     noise: Callable[[Array, tuple[int, ...]], PyTree]  # key, shape -> all that acting consumes
     act: Callable[..., tuple[PyTree, PyTree, PyTree]]  # state, obs, noise, carry -> action, extras
     # and carry; noise = None acts greedily
-    update: Callable[[Array, LearnerState, Any], tuple[LearnerState, Metrics]]  # key, state, data
+    update: Callable[[Array, LearnerState, Any], tuple[Any, ...]]  # key, state, data -> state,
+    # metrics; from replay also the priority of each row
 
 
 class Algorithm(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from jaxrl.algorithms import (
     a2c,
     actor_critic,
+    dqn,
     grpo,
     impala,
     ppo,
@@ -15,8 +16,25 @@ from jaxrl.algorithms import (
     trpo,
 )
 from jaxrl.config import replace, unknown
-from jaxrl.loops import episodic, on_policy
+from jaxrl.families.off_policy import check_replay, replay
+from jaxrl.loops import Pace, episodic, off_policy, on_policy
 from jaxrl.types import Algorithm, Env, Learner
+
+
+class Budget(NamedTuple):
+    """What a loop does with environment steps."""
+
+    steps_per_update: int
+    parts: str  # what these are the product of
+    first_steps: int = 0  # before the first update
+    learner_updates: int = 1  # in one update of the loop
+
+
+class Loop(NamedTuple):
+    """A loop as a configuration asks for it."""
+
+    make: Callable[[Any, Env, Learner], Algorithm]
+    budget: Callable[[Any], Budget]
 
 
 class Entry(NamedTuple):
@@ -24,32 +42,80 @@ class Entry(NamedTuple):
 
     config: Any
     learner: Callable[..., Learner]
-    loop: Callable[[Any, Env, Learner], Algorithm]
+    loop: Loop
 
 
-def continuing(config: Any, env: Env, learner: Learner) -> Algorithm:
-    """Environments that never stop; an episode may span updates."""
+def _rollout_budget(config: Any) -> Budget:
+    return Budget(config.num_envs * config.num_steps, "num_envs × num_steps")
+
+
+def _replay_budget(config: Any) -> Budget:
+    pace = _pace(config)
+    per_update = config.num_envs * config.num_steps * config.num_iterations
+    first = pace.first_rows * config.num_envs
+    learnt = config.num_iterations * config.num_gradients
+    return Budget(per_update, "num_envs × num_steps × num_iterations", first, learnt)
+
+
+def _pace(config: Any) -> Pace:
+    return Pace(*(getattr(config, name) for name in Pace._fields))
+
+
+def _on_policy(config: Any, env: Env, learner: Learner) -> Algorithm:
     return on_policy(env, learner, config.num_envs, config.num_steps)
 
 
-def whole(config: Any, env: Env, learner: Learner) -> Algorithm:
-    """Whole trajectories from fresh starts, in groups."""
+def _episodic(config: Any, env: Env, learner: Learner) -> Algorithm:
     return episodic(env, learner, config.num_envs, config.num_steps, config.group_size)
 
 
+def _off_policy(config: Any, env: Env, learner: Learner) -> Algorithm:
+    check_replay(config)
+    return off_policy(env, learner, replay(config), _pace(config))
+
+
+CONTINUING = Loop(_on_policy, _rollout_budget)
+"""Environments that never stop; an episode may span updates."""
+
+WHOLE = Loop(_episodic, _rollout_budget)
+"""Whole trajectories from fresh starts, in groups."""
+
+REPLAYED = Loop(_off_policy, _replay_budget)
+"""Environments that never stop, and batches from a buffer."""
+
+
 ZOO: dict[str, Entry] = {
-    "reinforce": Entry(reinforce.Config(), reinforce.learner, whole),
+    "reinforce": Entry(reinforce.Config(), reinforce.learner, WHOLE),
     "rloo": Entry(
-        reinforce.Config(baseline="leave_one_out", group_size=4), reinforce.learner, whole
+        reinforce.Config(baseline="leave_one_out", group_size=4), reinforce.learner, WHOLE
     ),
-    "actor_critic": Entry(actor_critic.Config(), actor_critic.learner, continuing),
-    "a2c": Entry(a2c.Config(), a2c.learner, continuing),
-    "ppo": Entry(ppo.Config(), ppo.learner, continuing),
-    "ppo_penalty": Entry(ppo_penalty.Config(), ppo_penalty.learner, continuing),
-    "trpo": Entry(trpo.Config(), trpo.learner, continuing),
-    "grpo": Entry(grpo.Config(), grpo.learner, whole),
-    "impala": Entry(impala.Config(), impala.learner, continuing),
-    "pqn": Entry(pqn.Config(), pqn.learner, continuing),
+    "actor_critic": Entry(actor_critic.Config(), actor_critic.learner, CONTINUING),
+    "a2c": Entry(a2c.Config(), a2c.learner, CONTINUING),
+    "ppo": Entry(ppo.Config(), ppo.learner, CONTINUING),
+    "ppo_penalty": Entry(ppo_penalty.Config(), ppo_penalty.learner, CONTINUING),
+    "trpo": Entry(trpo.Config(), trpo.learner, CONTINUING),
+    "grpo": Entry(grpo.Config(), grpo.learner, WHOLE),
+    "impala": Entry(impala.Config(), impala.learner, CONTINUING),
+    "pqn": Entry(pqn.Config(), pqn.learner, CONTINUING),
+    "dqn": Entry(dqn.Config(), dqn.learner, REPLAYED),
+    "double_dqn": Entry(dqn.Config(target="double"), dqn.learner, REPLAYED),
+    "c51": Entry(dqn.Config(head="categorical"), dqn.learner, REPLAYED),
+    "qr_dqn": Entry(dqn.Config(head="quantile"), dqn.learner, REPLAYED),
+    "iqn": Entry(dqn.Config(head="implicit", num_quantiles=8), dqn.learner, REPLAYED),
+    "munchausen_dqn": Entry(dqn.Config(target="munchausen"), dqn.learner, REPLAYED),
+    "rainbow": Entry(
+        dqn.Config(
+            head="categorical",
+            target="double",
+            dueling=True,
+            noisy="step",
+            replay="proportional",
+            n_step=3,
+            exploration="greedy",
+        ),
+        dqn.learner,
+        REPLAYED,
+    ),
 }
 
 DEFAULT_STEPS = 500_000

@@ -14,13 +14,14 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Each line may import what stands in the lines above it, and what stands in its own braces.
 LEVELS = (
-    ({"types", "config", "checks", "numerics", "softmax"},),
+    ({"types", "config", "checks", "names", "numerics", "softmax"},),
     ({"formulas"},),
     ({"networks"}, {"envs"}, {"data"}, {"optim"}),
     ({"families"}, {"loops"}),
     ({"algorithms"},),
     ({"zoo", "train"},),
     ({"runtime"}, {"index", "objectives"}),
+    ({"__main__"},),
 )
 HOMES = {  # packages that one file alone may know
     "gymnax": "jaxrl/envs/gymnax.py",

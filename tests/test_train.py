@@ -43,6 +43,7 @@ MISTAKES = (
     (lambda: ppo_with(num_minibatches=3), "ppo.num_minibatches", "batch of 32, not 3"),
     (lambda: ppo_with(memory="gru", num_minibatches=8), "ppo.num_minibatches", "of 4, not 8"),
     (lambda: ppo_with(memory="gru", sequence_length=5), "ppo.sequence_length", "= 8, not 5"),
+    (lambda: ppo_with(sequence_length=4), "ppo.sequence_length must be None where there is no"),
     (lambda: ppo_with(torso="cnn"), "torso 'cnn' needs images"),
     (lambda: made(grpo.Config(group_size=1)), "grpo.group_size must be at least 2", "not 1"),
     (lambda: made(grpo.Config(group_size=5)), "grpo.group_size must divide num_envs = 32, not 5"),

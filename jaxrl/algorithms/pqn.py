@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxrl.config import config
 from jaxrl.families import settings
 from jaxrl.families.bootstrap import discounts, next_values
+from jaxrl.families.explore import falling as exploration
 from jaxrl.families.minibatch import Passes, Reported, descend
 from jaxrl.families.settings import OnPolicyConfig, Setting
 from jaxrl.formulas.selection import epsilon_greedy, greedy
@@ -89,13 +90,6 @@ def learner(config: Config, setting: Setting) -> Learner:
         return jax.random.uniform(key, (*shape, 2))
 
     return Learner(init, lambda key, num_envs: net.carry(num_envs), noise, act, update)
-
-
-def exploration(config: Config, state: LearnerState, setting: Setting) -> Array:
-    """ε, which falls linearly over the first part of training."""
-    share = settings.progress(state, setting) / jnp.maximum(config.exploration_fraction, 1e-8)
-    fall = config.epsilon_end - config.epsilon_start
-    return config.epsilon_start + jnp.minimum(share, 1.0) * fall
 
 
 def rectified(config: Config, schedule: Schedule) -> Optimizer:

@@ -1,5 +1,27 @@
-"""What happens to data between acting and learning."""
+"""What happens to data between acting and learning: the order of minibatches, and replay."""
 
+from jaxrl.data.buffer import Buffer, Experience, Sample
+from jaxrl.data.compact import chained, packed, stacked
+from jaxrl.data.hindsight import hindsight
+from jaxrl.data.priority import prioritised, ranked
+from jaxrl.data.ring import dataset, uniform
 from jaxrl.data.shuffle import permutation
+from jaxrl.data.windows import Sequence, n_step, sequences
 
-__all__ = ["permutation"]
+__all__ = [
+    "Buffer",
+    "Experience",
+    "Sample",
+    "Sequence",
+    "chained",
+    "dataset",
+    "hindsight",
+    "n_step",
+    "packed",
+    "permutation",
+    "prioritised",
+    "ranked",
+    "sequences",
+    "stacked",
+    "uniform",
+]

@@ -1,4 +1,4 @@
-"""What on-policy configurations share, and how they become networks and an optimiser."""
+"""What configurations share, and how they become networks and an optimiser."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -21,14 +21,14 @@ class Setting(NamedTuple):
     """What a learner is told besides its configuration."""
 
     spaces: Spaces
-    num_updates: int  # of the whole training, for schedules
+    num_updates: int  # of the learner in the whole training, for schedules
     networks: ActorCritic | None = None  # flax modules in place of the default ones
     optimizer: Callable[[Any, Schedule], optax.GradientTransformation] | None = None
 
 
 @config
-class OnPolicyConfig:
-    """Fields of every on-policy algorithm; a configuration inherits data, never behaviour."""
+class BasicConfig:
+    """Fields of every algorithm; a configuration inherits data, never behaviour."""
 
     num_envs: int = 8
     num_steps: int = 128
@@ -40,6 +40,12 @@ class OnPolicyConfig:
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: Literal["tanh", "relu", "silu", "gelu", "elu"] = "tanh"
     layer_norm: bool = False
+
+
+@config
+class OnPolicyConfig(BasicConfig):
+    """Fields of every on-policy algorithm."""
+
     normalise_obs: bool = False
     normalise_reward: bool = False
 
@@ -153,6 +159,8 @@ def check(config: Any, spaces: Spaces | None = None) -> None:
         config.num_steps % length == 0, "sequence_length", f"divide num_steps = {config.num_steps}"
     )
     in_sequences = getattr(config, "memory", None) is not None
+    cut = getattr(config, "sequence_length", None) is not None
+    demand(in_sequences or not cut, "sequence_length", "be None where there is no memory")
     size = config.num_envs * config.num_steps // (length if in_sequences else 1)
     demand(size % parts == 0, "num_minibatches", f"divide the batch of {size}")
     if spaces is not None and not isinstance(spaces.action, Box):

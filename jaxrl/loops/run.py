@@ -6,19 +6,29 @@ import jax.numpy as jnp
 from jaxrl.types import Algorithm, Array, Metrics, PyTree
 
 
-def run(algorithm: Algorithm, state: PyTree, num_updates: Array | int) -> tuple[PyTree, Metrics]:
-    """`num_updates` updates, and the sum of their metrics.
+def nothing(algorithm: Algorithm, state: PyTree) -> Metrics:
+    """Metrics of no update yet."""
+    like = jax.eval_shape(algorithm.update, state)[1]
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
 
-    The law: run(run(s, a), b) is run(s, a + b), bit for bit. A compiler may treat a loop whose
-    length it knows in another way than a longer one, so it is not told: the length is traced,
-    and one executable serves all lengths.
+
+def run(
+    algorithm: Algorithm,
+    state: PyTree,
+    num_updates: Array | int,
+    metrics: Metrics | None = None,
+) -> tuple[PyTree, Metrics]:
+    """`num_updates` updates, and the sum of their metrics, on top of those given.
+
+    The law: run(run(s, a), b) is run(s, a + b), bit for bit, metrics included. A compiler may
+    treat a loop whose length it knows in another way than a longer one, so it is not told: the
+    length is traced, and one executable serves all lengths.
     """
     num_updates = jax.lax.optimization_barrier(jnp.asarray(num_updates, jnp.int32))
-    like = jax.eval_shape(algorithm.update, state)[1]
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    start = nothing(algorithm, state) if metrics is None else metrics
 
     def body(_: Array, carried: tuple[PyTree, Metrics]) -> tuple[PyTree, Metrics]:
         state, new = algorithm.update(carried[0])
         return state, jax.tree.map(jnp.add, carried[1], new)
 
-    return jax.lax.fori_loop(0, num_updates, body, (state, nothing))
+    return jax.lax.fori_loop(0, num_updates, body, (state, start))

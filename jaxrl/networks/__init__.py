@@ -19,12 +19,17 @@ from jaxrl.networks.network import (
     memory,
     recurrent,
 )
+from jaxrl.networks.noisy import NoisyDense
+from jaxrl.networks.value import ValueModule, ValueNetwork, value_network
 
 __all__ = [
     "CNN",
     "MLP",
     "Distribution",
     "Network",
+    "NoisyDense",
+    "ValueModule",
+    "ValueNetwork",
     "action_mask",
     "beta",
     "categorical",
@@ -39,4 +44,5 @@ __all__ = [
     "obs_rank",
     "recurrent",
     "squashed_gaussian",
+    "value_network",
 ]

@@ -87,7 +87,7 @@ class MLP(nn.Module):
         activation = activation_of(self.activation)
         x = flatten(obs, self.obs_rank)
         for i, size in enumerate(self.sizes):
-            x = _dense(size, math.sqrt(2), f"dense_{i}")(x)
+            x = dense(size, math.sqrt(2), f"dense_{i}")(x)
             x = nn.LayerNorm(name=f"norm_{i}")(x) if self.layer_norm else x
             x = activation(x)
         return x if self.final_size is None else self._output(x, self.final_size)
@@ -96,10 +96,10 @@ class MLP(nn.Module):
         if self.std not in (None, "dependent", "independent"):
             raise ValueError(f"std must be 'independent', 'dependent' or None, not {self.std!r}")
         if self.std != "independent":
-            return _dense(size, self.final_scale, "output")(x)
+            return dense(size, self.final_scale, "output")(x)
         if size % 2:
             raise ValueError(f"final_size must be even for means and log σ, not {size}")
-        mean = _dense(size // 2, self.final_scale, "output")(x)
+        mean = dense(size // 2, self.final_scale, "output")(x)
         log_std = self.param("log_std", nn.initializers.zeros_init(), (size // 2,))
         return jnp.concatenate([mean, jnp.broadcast_to(log_std, mean.shape)], -1)
 
@@ -144,6 +144,7 @@ def _own_fields(module: type[nn.Module]) -> list[str]:
     return [name for name in names if name not in ("parent", "name")]
 
 
-def _dense(size: int, scale: float, name: str) -> nn.Dense:
+def dense(size: int, scale: float, name: str) -> nn.Dense:
+    """A dense layer with orthogonal weights of a scale, and no bias at first."""
     init = nn.initializers.orthogonal(scale)
     return nn.Dense(size, kernel_init=init, name=name, dot_general=dense_product)

@@ -3,10 +3,13 @@
 import csv
 import dataclasses
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.sharding import Mesh, PartitionSpec
@@ -16,10 +19,12 @@ from jaxrl.config import hints, title, validate
 from jaxrl.envs import make
 from jaxrl.runtime.devices import memory_budget
 from jaxrl.runtime.statistics import bootstrap_interval, iqm
-from jaxrl.train import Training, make_train
+from jaxrl.train import NUM_WINDOWS, Carried, Training, make_train
 from jaxrl.types import Array, PyTree
 
 T = TypeVar("T")
+
+Report = Callable[[int, np.ndarray], None]  # steps of each lane, returns of those at work
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,6 +89,7 @@ def sweep(
     total_steps: int | None = None,
     evaluate_every: int | None = None,
     max_lanes: int | None = None,
+    report: Report = lambda steps, returns: None,
     **options: Any,
 ) -> Sweep:
     """Train every configuration with every seed, all of them as lanes of one compiled function.
@@ -96,6 +102,7 @@ def sweep(
       config: a configuration, one of leaves [n] from `grid` or `random_search`, or a name.
       seed: the first seed; the others count on from it.
       max_lanes: how many runs at most at once; by default what half of the memory holds.
+      report: told from time to time the steps of each lane, and the returns of those at work.
       options: what else `make_train` takes.
     """
     checks.at_least(1, num_seeds=num_seeds, max_lanes=1 if max_lanes is None else max_lanes)
@@ -110,12 +117,23 @@ def sweep(
         validate(jax.tree.map(lambda leaf, i=i: leaf[i], configs))
     training = make_train(jax.tree.map(lambda leaf: leaf[0], configs), made, **options)
 
-    def lane(config: Any, seed: Array) -> dict[str, Array]:
-        return _results(make_train(config, made, **options), seed)
+    def training_of(config: Any) -> Training:
+        return make_train(config, made, **options)
 
+    lane = Lane(
+        lambda config, seed: training_of(config).begin(jax.random.key(seed)),
+        lambda num, carried, config, seed: training_of(config).advance(carried, num),
+        lambda carried, config, seed: _closed(training_of(config), carried),
+    )
     rows = np.arange(size * num_seeds, dtype=np.int32)
     arguments = jax.tree.map(lambda leaf: leaf[rows // num_seeds], configs), seed + rows % num_seeds
-    results = in_waves(lane, arguments, max_lanes, lambda: lane_bytes(training))
+    room = max_lanes or max(1, int(memory_budget(jax.devices()) / lane_bytes(training)))
+
+    def told(share: float, results: dict[str, Any] | None) -> None:
+        returns = results["curve"] if results else np.full(1, np.nan)
+        report(round(share * training.total_steps), returns)
+
+    results = in_waves(lane, training.ends, arguments, room, told)
     return _table(config, arguments, num_seeds, results)
 
 
@@ -131,32 +149,83 @@ def stacked(config: T) -> tuple[T, int]:
     ]
 
 
+class Lane(NamedTuple):
+    """A run in pieces, for one lane of the arguments that follow."""
+
+    begin: Callable[..., PyTree]  # *arguments -> carried
+    advance: Callable[..., PyTree]  # num_updates, carried, *arguments -> carried
+    close: Callable[..., tuple[PyTree, PyTree]]  # carried, *arguments -> carried, results
+
+
 def in_waves(
-    lane: Callable[..., PyTree],
-    arguments: PyTree,
-    max_lanes: int | None,
-    bytes_each: Callable[[], float],
+    lane: Lane,
+    ends: Sequence[int],
+    arguments: tuple[PyTree, ...],
+    max_lanes: int,
+    report: Callable[[float, PyTree], None] = lambda share, results: None,
 ) -> PyTree:
-    """`lane` over the leading axis of the arguments, over all devices, compiled once.
+    """Every lane of the arguments, through windows that end at `ends`, over all devices.
 
     Lanes are divided evenly; the last one is repeated where the division leaves a gap. No device
-    talks to another one.
+    talks to another one. `report` is told which share of all is done, and the latest results.
+
+    Returns: the results of all lanes and windows, [lanes, windows].
     """
     num_lanes = len(jax.tree.leaves(arguments)[0])
     devices = jax.devices()
-    room = max_lanes or max(1, int(memory_budget(devices) / bytes_each()))
-    devices = devices[: min(room, num_lanes)]
-    width, num_waves = waves(num_lanes, len(devices), room)
-    spec = PartitionSpec("lanes")
-    mesh = Mesh(np.array(devices), ("lanes",))
-    run = jax.jit(
-        jax.shard_map(jax.vmap(lane), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
-    )
+    devices = devices[: min(max_lanes, num_lanes)]
+    width, num_waves = waves(num_lanes, len(devices), max_lanes)
+    compiled = _spread(lane, devices)
     parts = []
-    for start in range(0, width * num_waves, width):
-        rows = np.minimum(np.arange(start, start + width), num_lanes - 1)
-        parts.append(jax.device_get(run(*jax.tree.map(lambda x, i=rows: x[i], arguments))))
+    for wave in range(num_waves):
+        rows = np.minimum(wave * width + np.arange(width), num_lanes - 1)
+        here = jax.tree.map(lambda x, i=rows: x[i], arguments)
+
+        def told(share: float, results: PyTree, wave: int = wave) -> None:
+            report((wave + share) / num_waves, results)
+
+        parts.append(_wave(compiled, ends, here, told))
     return jax.tree.map(lambda *xs: np.concatenate(xs)[:num_lanes], *parts)
+
+
+def _spread(lane: Lane, devices: Sequence[Any]) -> Lane:
+    """The functions of a lane, for as many lanes as a multiple of the devices."""
+    over, alike = PartitionSpec("lanes"), PartitionSpec()
+    spread = partial(
+        jax.shard_map, mesh=Mesh(np.array(devices), ("lanes",)), out_specs=over, check_vma=False
+    )
+
+    def advance(num_updates: Array, carried: PyTree, arguments: Any) -> PyTree:
+        return jax.vmap(partial(lane.advance, num_updates))(carried, *arguments)
+
+    def close(carried: PyTree, arguments: Any) -> tuple[PyTree, PyTree]:
+        return jax.vmap(lane.close)(carried, *arguments)
+
+    return Lane(
+        jax.jit(spread(lambda x: jax.vmap(lane.begin)(*x), in_specs=over)),
+        jax.jit(spread(advance, in_specs=(alike, over, over)), donate_argnums=1),
+        jax.jit(spread(close, in_specs=over), donate_argnums=0),
+    )
+
+
+def _wave(
+    compiled: Lane,
+    ends: Sequence[int],
+    arguments: Any,
+    report: Callable[[float, PyTree], None],
+) -> PyTree:
+    """One wave of lanes; in many calls, since XLA frees some memory only when a call returns."""
+    chunk = max(1, ends[-1] // NUM_WINDOWS)
+    carried, results = compiled.begin(arguments), []
+    for start, end in pairwise([0, *ends]):
+        for done in range(start, end, chunk):
+            num = jnp.int32(min(chunk, end - done))
+            carried = compiled.advance(num, carried, arguments)
+            jax.block_until_ready(carried)
+            report((done + int(num)) / ends[-1], results[-1] if results else None)
+        carried, result = compiled.close(carried, arguments)
+        results.append(jax.device_get(result))
+    return jax.tree.map(lambda *xs: np.stack(xs, 1), *results)
 
 
 def waves(num_lanes: int, num_devices: int, room: int) -> tuple[int, int]:
@@ -193,12 +262,12 @@ def _num_bytes(x: Any) -> int:
     return x.size * x.dtype.itemsize
 
 
-def _results(training: Training, seed: Array) -> dict[str, Array]:
-    """What is kept of a run."""
-    _, metrics = training(jax.random.key(seed))
+def _closed(training: Training, carried: Carried) -> tuple[Carried, dict[str, Array]]:
+    """Close a window, and keep of its metrics what the table needs."""
+    carried, metrics = training.close(carried)
     curves = {"curve": "episode_return", "eval_curve": "eval_return", "steps": "steps"}
     kept = {ours: metrics[name].mean for ours, name in curves.items() if name in metrics}
-    return kept | {"refused": metrics["refused"].total.sum()}
+    return carried, kept | {"refused": metrics["refused"].total}
 
 
 def _table(config: Any, arguments: tuple[Any, Any], num_seeds: int, results: Any) -> Sweep:
@@ -211,7 +280,7 @@ def _table(config: Any, arguments: tuple[Any, Any], num_seeds: int, results: Any
     numbers = {"seed": seeds, "final": _last(curve), "best": np.fmax.reduce(curve, axis=-1)}
     if evaluated is not None:
         numbers["eval"] = evaluated[:, -1]
-    refused = {"refused": results["refused"].astype(int)}
+    refused = {"refused": results["refused"].sum(-1).astype(int)}
     columns = varied | numbers | refused | results | refused
     return Sweep(title(config), tuple(varied), num_seeds, steps, columns)
 

@@ -42,7 +42,13 @@ def main(path: str) -> None:
         tables[name] = swept, len(CALLS)
     alone = {"num_seeds": 3, "total_steps": 48, "max_lanes": 1}
     tables["alone"] = sweep.sweep(SMALL, "CartPole-v1", **alone)
-    spread = sweep.in_waves(lambda x: x + 1, (np.arange(7),), 4, lambda: 1)
+    arguments = (np.arange(7),)
+    spread = sweep.in_waves(
+        sweep.Lane(lambda x: x, lambda n, s, x: s + n, lambda s, x: (s, s + x)),
+        [1, 2],
+        arguments,
+        4,
+    )
     os.sched_getaffinity = lambda pid: set(range(7))
     os.cpu_count = lambda: 7
     try:

@@ -74,7 +74,7 @@ def test_one_configuration_varies_nothing(tables) -> None:
 
 
 def test_padding_is_dropped_and_nothing_else(tables) -> None:
-    assert tables["spread"].tolist() == list(range(1, 8))
+    assert tables["spread"].tolist() == [[2 * x + 1, 2 * x + 2] for x in range(7)]
 
 
 def test_too_late_for_cores_is_told_in_one_sentence(tables) -> None:
@@ -104,7 +104,7 @@ CURVE = np.array([[1.0, 3.0, 2.0], [4.0, 5.0, np.nan], [np.nan] * 3, [0.0, np.na
 
 def test_final_and_best_skip_windows_without_episodes(monkeypatch) -> None:
     module = sys.modules["jaxrl.runtime.sweep"]
-    results = {"curve": CURVE, "refused": np.zeros(4), "steps": np.array([[1, 2, 3.0]] * 4)}
+    results = {"curve": CURVE, "refused": np.zeros((4, 3)), "steps": np.array([[1, 2, 3.0]] * 4)}
     monkeypatch.setattr(module, "in_waves", lambda *_: results)
     swept = sweep(SMALL, "CartPole-v1", num_seeds=4, total_steps=48)
     np.testing.assert_array_equal(swept.columns["final"], [2.0, 5.0, np.nan, 8.0])

@@ -8,14 +8,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import make_train
+from jaxrl.algorithms import dqn, pqn
 from jaxrl.config import hints, replace
 from jaxrl.envs import PROBES, probe, stacked
 from jaxrl.families.policy import ActorCritic
+from jaxrl.families.settings import Setting
 from jaxrl.networks import MLP
+from jaxrl.networks.value import Chance
 from jaxrl.types import Average
 from jaxrl.zoo import ZOO
 from tests.envs.tiny import walk
-from tests.zoo.cases import QUICK
+from tests.zoo.cases import QUICK, budget
 from tests.zoo.worlds import either, invest
 
 GAMMA = 0.9
@@ -33,6 +36,15 @@ SETTINGS = {
     "num_minibatches": 2,
     "group_size": 4,
     "policy_lag": 2,
+    "num_iterations": 4,
+    "batch_size": 32,
+    "learning_starts": 64,
+    "capacity": 2048,
+    "target_period": 20,
+    "polyak": 1.0,
+    "value_min": -3.0,
+    "value_max": 12.0,
+    "huber_delta": 1.0,
 }
 """What all algorithms learn the probes with, where they have such a field."""
 
@@ -44,6 +56,8 @@ class Agent(NamedTuple):
     critic: str | None = "state"
     changes: Mapping[str, Any] = MappingProxyType({})
 
+
+TURNS = {"num_steps": 1, "hidden_sizes": (16,), "activation": "tanh"}
 
 AGENTS = {
     "reinforce": Agent("reinforce", "state", {"group_size": 1}),
@@ -61,6 +75,13 @@ AGENTS = {
     "grpo": Agent("grpo", None),
     "impala": Agent("impala"),
     "pqn": Agent("pqn", "action"),
+    "dqn": Agent("dqn", "action", TURNS),
+    "double_dqn": Agent("double_dqn", "action", TURNS),
+    "c51": Agent("c51", "action", TURNS),
+    "qr_dqn": Agent("qr_dqn", "action", TURNS),
+    "iqn": Agent("iqn", "action", TURNS),
+    "munchausen_dqn": Agent("munchausen_dqn", "action", TURNS),
+    "rainbow": Agent("rainbow", "action", TURNS),
 }
 """What is held to the probes: all of the zoo, and the choices that change what a value is."""
 
@@ -90,10 +111,26 @@ def says(module, params, obs) -> jax.Array:
     return jnp.asarray(module.apply({"params": params}, obs))
 
 
+def by_values(agent):
+    """Whether the agent acts by its values and has no policy."""
+    return isinstance(ZOO[agent.name].config, dqn.Config | pqn.Config)
+
+
+def judged(agent, params, obs):
+    """Action values of observations, [..., 2]."""
+    if agent.name == "pqn":
+        return says(critic(agent), params, obs)
+    config, spaces = settings(agent), probe(PROBES["constant"]).spaces
+    network = dqn.network(config, Setting(spaces, 1))
+    flat = obs.reshape(-1, obs.shape[-1])
+    q = dqn.head(config).mean(network.apply(params, flat, Chance())[0])
+    return q.reshape(*obs.shape[:-1], 2)
+
+
 def opinion(agent, params, obs):
     """What parameters say of observations, [..., 2]: value and preference."""
-    if agent.name == "pqn":
-        q = says(critic(agent), params, obs)
+    if by_values(agent):
+        q = judged(agent, params, obs)
         return q.max(-1), q[..., 1] - q[..., 0]
     logits = says(ACTOR, params.actor, obs)
     preference = logits[..., 1] - logits[..., 0]
@@ -107,8 +144,8 @@ def opinion(agent, params, obs):
 def trained(agent, env, obs, num_updates, key):
     """Train, then ask for observations [..., 2]."""
     config = settings(agent)
-    steps = num_updates * config.num_envs * config.num_steps
-    state, metrics = make_train(config, env, steps, networks=ActorCritic(ACTOR, critic(agent)))(key)
+    own = None if isinstance(config, dqn.Config) else ActorCritic(ACTOR, critic(agent))
+    state, metrics = make_train(config, env, budget(config, num_updates), networks=own)(key)
     said = opinion(agent, state.learner.params, obs)
     return Trained(*said, state.learner.slots, metrics["episode_return"])
 

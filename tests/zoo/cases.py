@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from jaxrl import grid, make_train
 from jaxrl.config import hints, replace
-from jaxrl.zoo import ZOO
+from jaxrl.families.off_policy import OffPolicyConfig
+from jaxrl.zoo import ZOO, entry
 from tests.zoo.keys import PLAIN, USED, noted
 from tests.zoo.worlds import drift
 
@@ -21,11 +22,20 @@ SIZES = {
     "num_minibatches": 2,
     "cg_iterations": 2,
     "num_backtracks": 2,
+    "num_iterations": 2,
+    "batch_size": 4,
+    "learning_starts": 16,
+    "capacity": 64,  # which training fills, and more
+    "num_atoms": 5,
+    "num_quantiles": 3,
 }
 """What every algorithm is made small by, where it has such a field."""
 
 SMALL = {"reinforce": {"group_size": 1}}
 """And what is an algorithm's own."""
+
+FEW = {"num_steps": 2}
+"""And what a loop with replay is made small by: a turn is shorter than a rollout."""
 
 MEMORY = {"memory_size": 3, "sequence_length": 3}
 KINDS = {
@@ -34,6 +44,7 @@ KINDS = {
     "trpo": ("trpo", {}),
     "pqn": ("pqn", {}),
     "grpo": ("grpo", {}),
+    "dqn": ("dqn", {}),
 }
 """One for each kind of loop, memory and improvement: algorithm and changes."""
 
@@ -45,17 +56,23 @@ def small(name, **changes):
     """The configuration of an algorithm on the smallest sizes."""
     config = ZOO[name].config
     sizes = {k: v for k, v in SIZES.items() if k in hints(type(config))}
-    return replace(config, **(sizes | SMALL.get(name, {}) | changes))
+    few = FEW if isinstance(config, OffPolicyConfig) else {}
+    return replace(config, **(sizes | few | SMALL.get(name, {}) | changes))
+
+
+def budget(config, num_updates):
+    """The environment steps of so many updates."""
+    spent = entry(config).loop.budget(config)
+    return spent.first_steps + num_updates * spent.steps_per_update
 
 
 def training(config, env, evaluate=True):
     """A short training run; an evaluation after each update's steps if asked for."""
-    per_update = config.num_envs * config.num_steps
     return make_train(
         config,
         env,
-        per_update * NUM_UPDATES,
-        per_update if evaluate else None,
+        budget(config, NUM_UPDATES),
+        entry(config).loop.budget(config).steps_per_update if evaluate else None,
         num_eval_episodes=2,
     )
 
@@ -66,7 +83,7 @@ def start(config, key):
 
 def window(config, state, end, spoil):
     """Train until `end` updates are done, then evaluate; `spoil` is added to rewards."""
-    return training(config, drift(spoil=spoil)).window(state, end)
+    return training(config, drift(spoil=spoil)).window(state, end - state.num_updates)
 
 
 def over_all(function, num_shared):

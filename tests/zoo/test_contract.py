@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxrl.config import VOCABULARY, hints
+from jaxrl.families.off_policy import OffPolicyConfig
 from jaxrl.zoo import ZOO
 from tests.zoo.cases import Case, alone
 from tests.zoo.trees import assert_near, assert_same, at, bits, differ, finite, is_key, types
@@ -78,9 +79,10 @@ def test_nothing_is_nan_and_the_metrics_are_all_there(case):
 
 def named_metrics(name):
     names = {"steps", "episode_return", "episode_length", "refused", "grad_norm", "lr"}
+    replayed = isinstance(ZOO[name].config, OffPolicyConfig)
     if name not in CRITIC_FREE:
-        names |= {"value_loss", "explained_variance"}
-    if name not in WITHOUT_POLICY:
+        names |= {"value_loss"} if replayed else {"value_loss", "explained_variance"}
+    if name not in WITHOUT_POLICY and not replayed:
         names |= {"entropy", "approx_kl"}
     if name in CLIPPED:
         names |= {"clip_fraction"}

@@ -14,7 +14,8 @@ import pytest
 
 from jaxrl import make_train
 from jaxrl.types import Discrete
-from tests.zoo.cases import KINDS, MEMORY, NUM_UPDATES, QUICK, small, training
+from jaxrl.zoo import entry
+from tests.zoo.cases import KINDS, MEMORY, NUM_UPDATES, QUICK, budget, small, training
 from tests.zoo.keys import PLAIN
 from tests.zoo.trees import assert_same, finite, types
 from tests.zoo.worlds import FORCE, SEVERAL, drift, guarded
@@ -40,6 +41,10 @@ VARIANTS = {
     "several choices": ("ppo_penalty", drift(SEVERAL), {}),
     "legal choices": ("a2c", guarded(Discrete(3)), {"normalise_obs": True}),
     "legal values": ("pqn", guarded(Discrete(3)), {}),
+    "legal values from replay": ("rainbow", guarded(Discrete(3)), {"exploration": "top_k"}),
+    "softly legal values": ("munchausen_dqn", guarded(Discrete(3)), {"exploration": "boltzmann"}),
+    "ranks and noise that lasts": ("iqn", drift(), {"replay": "rank", "noisy": "episode"}),
+    "a ladder of rates": ("qr_dqn", drift(), {"exploration": "ladder", "layer_norm": True}),
     "several legal choices": ("rloo", guarded(SEVERAL), {}),
     "gru": ("ppo", drift(), MEMORY | {"memory": "gru"}),
     "lstm": ("impala", drift(), MEMORY | {"memory": "lstm"}),
@@ -70,13 +75,13 @@ def test_a_variant_learns_without_nan(name):
     assert_same(window(half, jnp.int32(3))[0], state)
 
 
-@pytest.mark.parametrize("name", ["ppo", "gru", "grpo"])
+@pytest.mark.parametrize("name", ["ppo", "gru", "grpo", "dqn"])
 def test_training_in_two_sittings_is_training_in_one(name):
     """The host stops where it likes; here between two evaluations."""
     algorithm, changes = KINDS[name]
     config = small(algorithm, **changes)
-    per_update = config.num_envs * config.num_steps
-    train = make_train(config, drift(), per_update * NUM_UPDATES, 2 * per_update)
+    per_update = entry(config).loop.budget(config).steps_per_update
+    train = make_train(config, drift(), budget(config, NUM_UPDATES), 2 * per_update)
     first = jax.jit(train.algorithm.init, compiler_options=QUICK)(KEY)
     go_on, piece = jax.jit(train), jax.jit(train.window)
     half, _ = piece(first, jnp.int32(3))
@@ -85,7 +90,7 @@ def test_training_in_two_sittings_is_training_in_one(name):
     resumed, rest = go_on(other, half)
     assert_same(resumed, whole)
     assert_same(at_last(rest), at_last(metrics))
-    assert metrics["steps"].mean.tolist() == [48, 96, 144, 168]
+    assert metrics["steps"].mean.tolist() == [budget(config, n) for n in (2, 4, 6, 7)]
 
 
 def at_last(metrics):

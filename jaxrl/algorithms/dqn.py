@@ -1,0 +1,127 @@
+"""DQN and its improvements, each a field of its own: all of them together are Rainbow.
+
+    L = E[w ℓ(Z(s, a), r + γ Z⁻(s′, a*))]
+
+with Z an expected value (DQN), a categorical distribution (C51), quantiles (QR-DQN) or quantiles at
+sampled levels (IQN), and a* the target network's best action, the online network's (double), or
+drawn from a softmax policy (Munchausen). Discrete actions only.
+Reference: Mnih et al. 2015, doi:10.1038/nature14236; Hessel et al. 2018, arXiv:1710.02298; the
+others stand with their parts.
+"""
+
+from typing import Literal
+
+from jaxrl.config import config
+from jaxrl.families import explore, settings, value_head, value_target
+from jaxrl.families.off_policy import OffPolicyConfig, followed, importance
+from jaxrl.families.settings import Setting
+from jaxrl.families.value import Parts, value_learner
+from jaxrl.networks import content
+from jaxrl.networks.core import obs_rank
+from jaxrl.networks.value import (
+    ValueModule,
+    ValueNetwork,
+    duelled,
+    plain_value_network,
+    value_network,
+)
+from jaxrl.types import Discrete, Learner
+
+
+@config
+class Config(OffPolicyConfig):
+    """DQN; what it is improved by is off."""
+
+    head: Literal["scalar", "categorical", "quantile", "implicit"] = "scalar"
+    target: Literal["max", "double", "munchausen"] = "max"
+    dueling: bool = False
+    noisy: Literal["step", "episode"] | None = None
+    noisy_std: float = 0.5
+    exploration: Literal["epsilon", "ladder", "boltzmann", "top_k", "greedy"] = "epsilon"
+    epsilon_start: float = 1.0
+    epsilon_end: float = 0.05
+    exploration_fraction: float = 0.2
+    temperature: float = 0.03
+    top_k: int = 2
+    munchausen_coef: float = 0.9
+    log_policy_min: float = -1.0
+    huber_delta: float = 1.0
+    num_atoms: int = 51
+    value_min: float = -100.0
+    value_max: float = 100.0
+    num_quantiles: int = 32
+
+
+def learner(config: Config, setting: Setting) -> Learner:
+    """The learner of a configuration."""
+    space = setting.spaces.action
+    if not isinstance(space, Discrete):
+        raise ValueError(f"dqn needs a Discrete action space, not {space}")
+    return value_learner(
+        Parts(
+            network=network(config, setting),
+            head=head(config),
+            rule=_rule(config),
+            exploration=_exploration(config, space.num_values),
+            optimizer=settings.optimizer(config, setting, 1),
+            rate=lambda state: explore.falling(config, state, setting),
+            importance=lambda state, weight: importance(config, setting, state, weight),
+            follow=lambda *args: followed(*args, config.target_period, config.polyak),
+            hold=config.noisy == "episode",
+        )
+    )
+
+
+def head(config: Config) -> value_head.Head:
+    """What the network's numbers mean."""
+    return {
+        "scalar": lambda: value_head.scalar_head(config.huber_delta),
+        "categorical": lambda: value_head.categorical_head(
+            config.value_min, config.value_max, config.num_atoms
+        ),
+        "quantile": lambda: value_head.quantile_head(config.num_quantiles, config.huber_delta),
+        "implicit": lambda: value_head.implicit_head(config.huber_delta),
+    }[config.head]()
+
+
+def _rule(config: Config) -> value_target.Rule:
+    munchausen = value_target.munchausen_rule(
+        config.temperature, config.munchausen_coef, config.log_policy_min
+    )
+    rules = {"max": value_target.max_rule, "double": value_target.double_rule}
+    return rules.get(config.target, munchausen)
+
+
+def _exploration(config: Config, num_actions: int) -> explore.Exploration:
+    return {
+        "epsilon": explore.by_epsilon,
+        "ladder": lambda: explore.by_ladder(config.epsilon_start, config.epsilon_end),
+        "boltzmann": lambda: explore.by_values(num_actions, config.temperature),
+        "top_k": lambda: explore.by_rank(num_actions, config.top_k),
+        "greedy": explore.by_nothing,
+    }[config.exploration]()
+
+
+def network(config: Config, setting: Setting) -> ValueNetwork:
+    """The network that the configuration asks for, or the user's own; dueling around either."""
+    spaces, size = setting.spaces, head(config).size
+    width = spaces.action.num_values + config.dueling
+    custom = setting.networks.critic if setting.networks else None
+    if custom is not None:
+        if size is None or config.noisy is not None:
+            raise ValueError("networks must be None for an implicit head or noisy layers")
+        own = settings.network(config, spaces, custom, width * size, 1.0)
+        made = plain_value_network(own, width, size)
+    else:
+        module = ValueModule(
+            config.hidden_sizes,
+            width,
+            size,
+            config.activation,
+            (16,) if config.torso == "cnn" else None,
+            obs_rank(content(spaces.observation)),
+            config.layer_norm,
+            config.noisy_std if config.noisy else None,
+        )
+        made = value_network(module, spaces.observation, config.num_quantiles)
+    return duelled(made) if config.dueling else made

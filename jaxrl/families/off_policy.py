@@ -1,0 +1,91 @@
+"""What off-policy configurations share: fields, the replay they ask for, target networks."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.config import config, title
+from jaxrl.data import Buffer, n_step, prioritised, ranked, uniform
+from jaxrl.families.settings import BasicConfig, Setting, progress
+from jaxrl.numerics import select
+from jaxrl.types import Array, LearnerState, PyTree, Scalar
+
+
+@config
+class OffPolicyConfig(BasicConfig):
+    """Fields of every off-policy algorithm."""
+
+    num_envs: int = 8
+    num_steps: int = 1
+    num_gradients: int = 1
+    num_iterations: int = 50
+    batch_size: int = 128
+    capacity: int = 50_000
+    learning_starts: int = 1000
+    n_step: int = 1
+    replay: Literal["uniform", "proportional", "rank"] = "uniform"
+    priority_exponent: float = 0.6
+    importance_exponent: float = 0.4
+    target_period: int = 1
+    polyak: float = 0.005
+    lr: float = 1e-3
+    anneal_lr: bool = False
+    max_grad_norm: float = 10.0
+    activation: Literal["tanh", "relu", "silu", "gelu", "elu"] = "relu"
+
+
+def replay(config: Any) -> Buffer:
+    """The buffer that a configuration asks for, and what learners see of it."""
+    size = (config.capacity, config.num_envs)
+    if config.replay == "uniform":
+        buffer = uniform(*size)
+    elif config.replay == "proportional":
+        buffer = prioritised(*size, config.priority_exponent)
+    else:
+        buffer = ranked(*size, config.priority_exponent)
+    return n_step(buffer, config.n_step, config.gamma)
+
+
+def importance(config: Any, setting: Setting, state: LearnerState, weight: Array) -> Array:
+    """Weights 1 / (N p) to the power β, which rises to 1 in the course of training.
+
+    The weights come divided by the greatest of the batch, which then remains 1.
+    Reference: Schaul et al. 2016, arXiv:1511.05952, section 3.4.
+    """
+    if config.replay == "uniform":
+        return weight
+    start = config.importance_exponent
+    return weight ** (start + (1 - start) * progress(state, setting))
+
+
+def followed(
+    target: PyTree, params: PyTree, num_updates: Array, period: int, polyak: Scalar
+) -> PyTree:
+    """Target parameters, which move by the share `polyak` after every `period` gradient steps.
+
+        θ⁻ ← (1 − τ) θ⁻ + τ θ
+
+    τ = 1 is a copy now and then (Mnih et al. 2015), a period of 1 a moving average.
+    """
+    moved = jax.tree.map(lambda old, new: (1 - polyak) * old + polyak * new, target, params)
+    return moved if period == 1 else select(num_updates % period == 0, moved, target)
+
+
+def check_replay(config: Any) -> None:
+    """Sizes of an off-policy configuration that must fit each other: one sentence if not."""
+
+    def demand(holds: bool, field: str, what: str) -> None:
+        if not holds:
+            came = getattr(config, field)
+            raise ValueError(f"{title(config)}.{field} must {what}, not {came!r}")
+
+    rows = -(-config.learning_starts // config.num_envs)
+    window = f"num_envs × n_step = {config.num_envs * config.n_step}"
+    demand(rows >= config.n_step, "learning_starts", f"fill a window of {window} steps")
+    ready = (rows - config.n_step + 1) * config.num_envs
+    demand(config.batch_size <= ready, "batch_size", f"be at most the {ready} rows of warm-up")
+    room = config.capacity - config.num_envs * config.n_step
+    demand(
+        config.batch_size <= room, "capacity", f"hold batch_size = {config.batch_size} and {window}"
+    )

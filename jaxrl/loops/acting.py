@@ -1,0 +1,148 @@
+"""What every loop shares: its state, a step of all environments, episodes' sums, the guard."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.formulas.recurrence import recurrence
+from jaxrl.numerics import previous_step
+from jaxrl.types import (
+    Array,
+    Average,
+    Env,
+    Learner,
+    LearnerState,
+    Metrics,
+    PyTree,
+    Transition,
+    once,
+)
+
+
+class Scene(NamedTuple):
+    """Where acting stands: environments, what they show, the learner's memory, [N, ...]."""
+
+    env: PyTree
+    obs: PyTree
+    carry: PyTree
+
+
+class Episode(NamedTuple):
+    """Sums over an episode so far, or over all that ended: [N], or numbers."""
+
+    reward: Array
+    length: Array
+
+
+class LoopState(NamedTuple):
+    """Everything that training carries; saving it and going on later changes no bit."""
+
+    key: Array
+    eval_key: Array  # never split: an evaluation folds in the number of updates done
+    learner: LearnerState
+    scene: Scene
+    episode: Episode  # of each environment, so far
+    num_updates: Array
+    bad_update: Array  # the first update that was refused (see `guarded`), −1 for none
+    buffer: PyTree = ()  # what an off-policy loop remembers
+
+
+class Draws(NamedTuple):
+    """The chance of many steps, drawn in bulk: [*shape, ...]."""
+
+    noise: PyTree  # of acting
+    fresh: tuple[PyTree, PyTree]  # states and observations of resets, should an episode end
+    keys: Array  # of the environments' steps
+
+
+def draws(keys: Sequence[Array], env: Env, learner: Learner, shape: tuple[int, ...]) -> Draws:
+    """Three keys' chance for `shape` steps, whose last axis is the environments."""
+    k_noise, k_reset, k_step = keys
+    reset = env.reset
+    for _ in shape:
+        reset = jax.vmap(reset)
+    fresh = reset(jax.random.split(k_reset, shape))
+    return Draws(learner.noise(k_noise, shape), fresh, jax.random.split(k_step, shape))
+
+
+def start(key: Array, env: Env, learner: Learner, num_envs: int) -> LoopState:
+    """Fresh environments and a learner that has learnt nothing."""
+    key, k_eval, k_env, k_learner, k_carry = jax.random.split(key, 5)
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(k_env, num_envs))
+    carry = learner.carry(k_carry, num_envs)
+    scene, nothing = Scene(env_state, obs, carry), jnp.zeros(num_envs)
+    learnt = learner.init(k_learner, obs)
+    episode = Episode(nothing, nothing)
+    return LoopState(key, k_eval, learnt, scene, episode, jnp.int32(0), jnp.int32(-1))
+
+
+def stepped(
+    env: Env, learner: Learner, learnt: LearnerState, scene: Scene, noise: PyTree, keys: Array
+) -> tuple[Scene, Transition]:
+    """All environments, one step further; no reset yet."""
+    action, extras, carry = learner.act(learnt, scene.obs, noise, scene.carry)
+    env_state, reached = jax.vmap(env.step)(keys, scene.env, action)
+    transition = Transition(
+        scene.obs,
+        action,
+        extras,
+        reached.reward,
+        reached.obs,
+        reached.terminated,
+        reached.truncated,
+    )
+    return Scene(env_state, reached.obs, carry), transition
+
+
+def tallied(
+    episode: Episode, reward: Array, done: Array
+) -> tuple[Episode, tuple[Episode, Array]]:
+    """Each environment's episode so far, after [T, N] steps; and of all episodes that ended in
+    them the sums and the number.
+
+    After the scan rather than in it, where every small operation counts once a step:
+    Gₜ = xₜ + (1 − dₜ₋₁) Gₜ₋₁, a recurrence in the other direction.
+    """
+    before = previous_step(done, jnp.zeros_like(done[0]))
+
+    def sums(x: Array, start: Array) -> Array:
+        return recurrence(_since, (x[::-1], before[::-1]), start)[::-1]
+
+    running = Episode(*map(sums, (reward, jnp.ones_like(reward)), episode))
+    ended = Episode(*(jnp.where(done, x, 0.0).sum() for x in running))
+    still = Episode(*(jnp.where(done[-1], 0.0, x[-1]) for x in running))
+    return still, (ended, done.sum(dtype=jnp.float32))
+
+
+def guarded(
+    state: LoopState,
+    learnt: LearnerState,
+    metrics: Metrics,
+    reward: Array,
+    finished: tuple[Episode, Array],
+) -> tuple[LoopState, Metrics]:
+    """The state after an update, unless that made anything but finite numbers; all its metrics.
+
+    A reward or a parameter that is NaN or infinite leaves the learner as it was. The refusal is
+    counted, and the first one remembered, so that a host can tell where the trouble began.
+    """
+    floats = (reward, learnt.params)
+    sound = jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(floats)]))
+    kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), learnt, state.learner)
+    first = jnp.where(state.bad_update < 0, state.num_updates, state.bad_update)
+    bad = jnp.where(sound, state.bad_update, first)
+    episode, count = finished
+    metrics |= once(refused=(~sound).astype(jnp.float32))
+    metrics |= {
+        "episode_return": Average(episode.reward, count),
+        "episode_length": Average(episode.length, count),
+    }
+    state = state._replace(learner=kept, num_updates=state.num_updates + 1, bad_update=bad)
+    return state, metrics
+
+
+def _since(x: Array, anew: Array) -> tuple[Array, Array]:
+    """The coefficients of a sum that begins anew where `anew` is true."""
+    return x, 1 - anew

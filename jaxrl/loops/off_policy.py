@@ -1,0 +1,146 @@
+"""The off-policy loop: act a little, remember, learn from what was remembered.
+
+As on policy, all chance is drawn in bulk before the scan: noise of acting, fresh states for episodes
+that will end, what replay draws, and the learner's keys. The buffer is never copied or selected.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from jaxrl.data import Buffer, Sample
+from jaxrl.loops.acting import (
+    Draws,
+    LoopState,
+    Scene,
+    draws,
+    guarded,
+    start,
+    stepped,
+    tallied,
+)
+from jaxrl.loops.wander import wandering
+from jaxrl.numerics import select
+from jaxrl.types import Algorithm, Array, Env, Learner, LearnerState, Metrics, PyTree
+
+
+class Pace(NamedTuple):
+    """How acting and learning take turns."""
+
+    num_envs: int
+    num_steps: int  # of each environment in one iteration
+    num_gradients: int  # gradient steps after them
+    batch_size: int
+    num_iterations: int  # in one update
+    learning_starts: int  # steps of random actions before the first iteration
+
+    @property
+    def first_rows(self) -> int:
+        """Steps of each environment before the first iteration: what `learning_starts` asks for."""
+        return -(-self.learning_starts // self.num_envs)
+
+
+class Outcome(NamedTuple):
+    """What a step leaves besides what is remembered, [N]."""
+
+    reward: Array
+    done: Array
+
+
+def off_policy(env: Env, learner: Learner, buffer: Buffer, pace: Pace) -> Algorithm:
+    """Environments that never stop, a buffer of their steps, and a learner that is fed from it.
+
+    The learner's update is (key, state, `Sample`) -> (state, metrics, priority): one gradient step
+    on a batch [B, ...], and how much each of its rows deserves to be seen again, [B].
+    """
+
+    def init(key: Array) -> LoopState:
+        state = start(key, env, learner, pace.num_envs)
+        key, *k_draws, k_carry = jax.random.split(state.key, 5)
+        novice = wandering(learner, env.spaces.action)
+        blank = learner.carry(k_carry, pace.num_envs)
+        chance = draws(k_draws, env, novice, (pace.first_rows, pace.num_envs))
+        memory = buffer.init(_example(env, novice, state, chance))
+        act = _acting(env, novice, buffer, state.learner, blank)
+        (scene, memory), played = jax.lax.scan(act, (state.scene, memory), chance)
+        episode, _ = tallied(state.episode, *played)
+        return state._replace(key=key, scene=scene, episode=episode, buffer=memory)
+
+    def update(state: LoopState) -> tuple[LoopState, Metrics]:
+        key, *k_draws, k_carry, k_sample, k_learn = jax.random.split(state.key, 7)
+        blank = learner.carry(k_carry, pace.num_envs)
+        turns = (pace.num_iterations, pace.num_gradients)
+        shape = (pace.num_iterations, pace.num_steps, pace.num_envs)
+        batches = buffer.draw(k_sample, (*turns, pace.batch_size))
+        chance = (draws(k_draws, env, learner, shape), jax.random.split(k_learn, turns), batches)
+        learn, unpack = _learning(learner, buffer, state, chance)
+
+        def iterate(carried: Any, chance: Any) -> Any:
+            scene, learnt, memory = carried
+            acting, *learning = chance
+            act = _acting(env, learner, buffer, learnt, blank)
+            (scene, memory), played = jax.lax.scan(act, (scene, memory), acting)
+            (learnt, memory), numbers = jax.lax.scan(learn, (learnt, memory), learning)
+            return (scene, learnt, memory), (played, numbers)
+
+        first = (state.scene, state.learner, state.buffer)
+        (scene, learnt, memory), (played, numbers) = jax.lax.scan(iterate, first, chance)
+        played = Outcome(*(x.reshape(-1, pace.num_envs) for x in played))
+        episode, finished = tallied(state.episode, *played)
+        state = state._replace(key=key, scene=scene, episode=episode, buffer=memory)
+        return guarded(state, learnt, unpack(numbers.sum((0, 1))), played.reward, finished)
+
+    return Algorithm(init, update)
+
+
+def _acting(
+    env: Env, learner: Learner, buffer: Buffer, learnt: LearnerState, blank: PyTree
+) -> Any:
+    """The body of a scan: one step of all environments, which is remembered."""
+
+    def act(carried: tuple[Scene, PyTree], draw: Draws) -> tuple[tuple[Scene, PyTree], Outcome]:
+        scene, memory = carried
+        moved, transition = stepped(env, learner, learnt, scene, draw.noise, draw.keys)
+        memory = buffer.add(memory, transition)
+        scene = select(transition.done, Scene(*draw.fresh, blank), moved)
+        return (scene, memory), Outcome(transition.reward, transition.done)
+
+    return act
+
+
+def _learning(learner: Learner, buffer: Buffer, state: LoopState, chance: Any) -> Any:
+    """The body of a scan: one gradient step; and the way from its numbers back to metrics."""
+
+    def step(learnt: LearnerState, memory: PyTree, draw: Any) -> Any:
+        key, batch = draw
+        sample = sound(buffer.sample(memory, batch))
+        learnt, metrics, priority = learner.update(key, learnt, sample)
+        return learnt, buffer.reprioritise(memory, sample.index, priority), metrics
+
+    def learn(carried: tuple[LearnerState, PyTree], draw: Any) -> Any:
+        learnt, memory, metrics = step(*carried, draw)
+        return (learnt, memory), ravel_pytree(metrics)[0]
+
+    draw = jax.tree.map(lambda x: x[0, 0], chance[1:])
+    like = jax.eval_shape(step, state.learner, state.buffer, draw)[2]
+    return learn, ravel_pytree(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like))[1]
+
+
+def sound(sample: Sample) -> Sample:
+    """The sample, with no weight on rows whose reward is not finite: they stay in the buffer."""
+    finite = jnp.isfinite(sample.data.reward)
+    data = sample.data._replace(reward=jnp.where(finite, sample.data.reward, 0.0))
+    return sample._replace(data=data, weight=jnp.where(finite, sample.weight, 0.0))
+
+
+def _example(env: Env, learner: Learner, state: LoopState, chance: Draws) -> PyTree:
+    """The shape of what one environment leaves at one step."""
+
+    def one(state: LoopState, chance: Draws) -> PyTree:
+        draw = jax.tree.map(lambda x: x[0], chance)
+        return stepped(env, learner, state.learner, state.scene, draw.noise, draw.keys)[1]
+
+    step = jax.eval_shape(one, state, chance)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), step)

@@ -1,0 +1,129 @@
+"""What a run leaves behind: scores, the policy, the curve, and a card that tells about all that."""
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxrl
+from jaxrl.runtime import atomic, checkpoint, folder, plots, tensors
+from jaxrl.runtime.drive import Position
+from jaxrl.runtime.load import Run, load
+from jaxrl.runtime.programs import Programs
+from jaxrl.runtime.record import Record
+from jaxrl.runtime.statistics import bootstrap_interval, iqm
+from jaxrl.train import Evaluation
+
+CARD = """# {title}
+
+**{score}** {unit} on {env}, after {steps:,} environment steps of {algorithm}
+{over}, greedy policy, fresh starts.
+
+![learning curve]({curve})
+
+## Use it
+
+```python
+import jaxrl
+
+run = jaxrl.load("{folder}")
+action = run.act(obs)
+```
+
+`jaxrl eval {folder}` plays more episodes, `jaxrl render {folder}` draws some.
+
+## Train it again
+
+```sh
+{command}
+```
+
+jaxrl {version}, jax {jax}.
+
+## Settings
+
+| name | value |
+|---|---|
+{settings}
+
+## Scores
+
+| seed | mean return | deviation | episodes |
+|---|---|---|---|
+{scores}
+"""
+
+
+def finish(record: Record, made: Programs, position: Position, path: Path) -> Run:
+    """Evaluate the policies at the end of training, and write all that is made of them."""
+    state = position.carried.state
+    played = jax.device_get(made.score(record.config, state))
+    seeds = range(record.seed, record.seed + record.seeds)
+    folder.write_json(path / folder.EVALUATION, evaluation(seeds, played))
+    policy = checkpoint.arrays(state.learner._replace(opt_state=()))
+    tensors.save(path / folder.POLICY, policy, {"algorithm": record.algorithm})
+    run = load(path)
+    plots.curve(path / folder.CURVE, run.metrics, f"{record.algorithm} on {record.env}")
+    atomic.write(path / folder.CARD, card(run))
+    return run
+
+
+def evaluation(seeds: Iterable[int], played: Evaluation) -> dict[str, Any]:
+    """The scores of [seeds, episodes] as evaluation.json holds them."""
+
+    def numbers(returns: np.ndarray, finished: np.ndarray) -> dict[str, Any]:
+        return {
+            "mean_return": folder.number(returns.mean()),
+            "std_return": folder.number(returns.std()),
+            "num_episodes": returns.size,
+            "unfinished": int((~finished).sum()),
+        }
+
+    lanes = zip(seeds, played.episode_return, played.finished, strict=True)
+    per_seed = [{"seed": seed, **numbers(*lane)} for seed, *lane in lanes]
+    return numbers(played.episode_return, played.finished) | {"per_seed": per_seed}
+
+
+def score(result: dict[str, Any]) -> str:
+    """A score in words: of one seed its mean and deviation, of more their IQM and interval."""
+    means = np.array([row["mean_return"] for row in result["per_seed"]], float)
+    if len(means) == 1:
+        return f"{result['mean_return']:.1f} ± {result['std_return']:.1f}"
+    low, high = bootstrap_interval(means)
+    return f"{iqm(means):.1f} [{low:.1f}, {high:.1f}]"
+
+
+def card(run: Run) -> str:
+    """The README of a run's folder."""
+    result = run.evaluation or {}
+    episodes = result["per_seed"][0]["num_episodes"]
+    several = f"IQM and 95 % interval over {len(run.seeds)} seeds of {episodes} episodes each"
+    settings = [f"| {name} | {value} |" for name, value in run.record.flat().items()]
+    rows = [
+        f"| {row['seed']} | {row['mean_return']:.1f} | {row['std_return']:.1f} | {episodes} |"
+        for row in result["per_seed"]
+    ]
+    return CARD.format(
+        title=f"{run.algorithm} on {run.env_name}",
+        score=score(result),
+        unit="mean return",
+        env=run.env_name,
+        steps=run.total_steps,
+        algorithm=run.algorithm,
+        over=several if len(run.seeds) > 1 else f"(seed {run.seeds[0]}, {episodes} episodes)",
+        curve=folder.CURVE,
+        folder=run.folder,
+        command=reproduce(run.folder),
+        version=jaxrl.__version__,
+        jax=jax.__version__,
+        settings="\n".join(settings),
+        scores="\n".join(rows),
+    )
+
+
+def reproduce(path: Path) -> str:
+    """The command that trains a run again."""
+    return f"jaxrl train --config {shlex.quote(str(path / folder.CONFIG))}"

@@ -1,0 +1,129 @@
+"""What a run is made of, as a flat YAML file: the same record gives the same run, bit for bit."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from jaxrl import zoo
+from jaxrl.config import hints, replace, title, validate
+from jaxrl.names import unknown
+from jaxrl.runtime.flags import read
+from jaxrl.train import Training, make_train
+
+COUNTS = {"total_steps": 1, "seed": 0, "seeds": 1, "devices": 1}
+"""Whole numbers of a record, and their least values."""
+
+OPTIONAL_COUNTS = {"evaluate_every": 1, "checkpoint_every": 1}
+NAMES = ("algorithm", "env", "env_params", *COUNTS, *OPTIONAL_COUNTS)
+
+
+class Record(NamedTuple):
+    """All that decides what a run computes."""
+
+    algorithm: str
+    env: str
+    env_params: dict[str, Any]
+    total_steps: int
+    seed: int
+    seeds: int
+    devices: int
+    evaluate_every: int | None
+    checkpoint_every: int | None
+    config: Any
+
+    def training(self, config: Any = None) -> Training:
+        """The training of one seed; with a configuration of traced leaves, inside a trace."""
+        return make_train(
+            self.config if config is None else config,
+            self.env,
+            self.total_steps,
+            self.evaluate_every,
+            env_params=self.env_params,
+        )
+
+    def flat(self) -> dict[str, Any]:
+        """All names and values, the fields of the configuration among them."""
+        values = self._asdict()
+        config = values.pop("config")
+        return values | {name: getattr(config, name) for name in hints(type(config))}
+
+    def differences(self, other: "Record") -> Iterator[str]:
+        """What of another record differs from this one, in words."""
+        ours, theirs = self.flat(), other.flat()
+        for name in ours.keys() | theirs.keys():
+            if ours.get(name) != theirs.get(name):
+                yield f"{name} is {theirs.get(name)!r} and was {ours.get(name)!r}"
+
+
+def record(values: Mapping[str, Any]) -> Record:
+    """The record of names and values, over what was tuned, over the defaults.
+
+    Checks each of them; `Record.training` then checks that they go together.
+    """
+    values = dict(values)
+    for name in ("algorithm", "env"):
+        if not isinstance(values.get(name), str):
+            raise ValueError(f"{name} must be a name, as in jaxrl train ppo --env CartPole-v1")
+    algorithm, env = values.pop("algorithm"), values.pop("env")
+    config, total_steps = zoo.tuned(algorithm, env)
+    counts = {"total_steps": total_steps, "seed": 0, "seeds": 1, "devices": 1}
+    counts |= {name: count(name, values.pop(name), COUNTS[name]) for name in COUNTS & values.keys()}
+    optional = {
+        name: None if values.get(name) is None else count(name, values[name], least)
+        for name, least in OPTIONAL_COUNTS.items()
+    }
+    env_params = values.pop("env_params", None) or {}
+    if not isinstance(env_params, dict):
+        raise ValueError(f"env_params must be names and numbers, not {env_params!r}")
+    fields = {name: value for name, value in values.items() if name not in OPTIONAL_COUNTS}
+    config = validate(replace(config, **_typed(config, fields)))
+    made = Record(algorithm, env, env_params, **counts, **optional, config=config)
+    if made.seeds % made.devices:
+        raise ValueError(f"devices must divide seeds, which are {made.seeds}, not {made.devices}")
+    return made
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The names and values of a YAML file."""
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"config must be a readable file, not {str(path)!r}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ValueError(f"{str(path)!r} is no valid YAML{where}") from error
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ValueError(f"{str(path)!r} must hold lines of the form name: value")
+    return values
+
+
+def write_yaml(made: Record) -> str:
+    """The record as a YAML file, which `--config` takes too."""
+    plain = {n: list(x) if isinstance(x, tuple) else x for n, x in made.flat().items()}
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def count(name: str, value: Any, least: int) -> int:
+    """A whole number, given as such, as text or as 1e6."""
+    number = read(value, int) if isinstance(value, str) else value
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+    return number
+
+
+def _typed(config: Any, fields: dict[str, Any]) -> dict[str, Any]:
+    """Values of a file or of flags as the fields' own types; text that fits none stays text."""
+    known = hints(type(config))
+    typed = {}
+    for name, value in fields.items():
+        if name not in known:
+            raise ValueError(unknown("field", name, [*known, *NAMES], f"of {title(config)}"))
+        if isinstance(value, str):
+            value = read(value, known[name])
+        typed[name] = tuple(value) if isinstance(value, list) else value
+    return typed

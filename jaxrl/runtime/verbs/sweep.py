@@ -1,0 +1,114 @@
+"""Train many settings and seeds as lanes of one compiled function, and find the best settings."""
+
+import argparse
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxrl.runtime.verbs import Parser, algorithm_options, record_values
+
+FIELDS = ("env", "total_steps", "seed", "seeds", "evaluate_every")
+
+
+def parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The options, with the fields of the algorithm that the words name."""
+    made = Parser(prog="jaxrl sweep", description=__doc__)
+    algorithm_options(made, words, FIELDS)
+    made.add_argument("--grid", metavar="NAME=A,B", nargs="+", default=[],
+                      help="every combination of these values")  # fmt: skip
+    made.add_argument("--random", metavar="N", help="N settings drawn from --range")
+    made.add_argument("--range", metavar="NAME=LOW,HIGH", nargs="+", default=[],
+                      help="ranges for --random, logarithmic where positive")  # fmt: skip
+    made.add_argument("--out", metavar="DIR", help="a new folder for the results [under sweeps/]")
+    made.add_argument("--quiet", action="store_true", help="show no progress")
+    made.add_argument("--no-cache", action="store_true", help="compile without a cache on disk")
+    return made
+
+
+def prepare(options: argparse.Namespace) -> Callable[[], int]:
+    """Understand and check all of a sweep."""
+    from jaxrl.runtime import devices, folder
+    from jaxrl.runtime.record import record, write_yaml
+
+    values = record_values(options, ("grid", "random", "range"))
+    base = record(values)
+    devices.offer(devices.num_cores())
+    base.training()
+    configs = _configs(base, options)
+    name = folder.fresh_name(f"sweep-{base.algorithm}", base.env, write_yaml(base))
+    path = Path(options.out or f"sweeps/{name}")
+    folder.check_free(path, force=False)
+    return functools.partial(_sweep, base, configs, path, options)
+
+
+def _configs(base: Any, options: argparse.Namespace) -> Any:
+    """All settings, as one configuration whose varied leaves have an axis."""
+    import jax
+
+    from jaxrl.config import grid, random_search
+    from jaxrl.runtime.record import count
+
+    if bool(options.grid) == (options.random is not None):
+        raise ValueError("sweep needs either --grid NAME=A,B or --random N with --range")
+    if options.grid:
+        return grid(base.config, **_numbers("grid", options.grid))
+    num = count("random", options.random, 1)
+    ranges = _numbers("range", options.range)
+    for name, bounds in ranges.items():
+        if len(bounds) != 2:
+            raise ValueError(f"range {name} must be LOW,HIGH, not {bounds}")
+    key = jax.random.key(base.seed)
+    return random_search(key, base.config, num, **{n: (a, b) for n, (a, b) in ranges.items()})
+
+
+def _numbers(option: str, texts: Sequence[str]) -> dict[str, list[float]]:
+    """The options of the form name=number,number."""
+    found = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        try:
+            found[name.replace("-", "_")] = [float(value) for value in values.split(",")]
+        except ValueError:
+            raise ValueError(f"{option} must be of the form name=1,2, not {text!r}") from None
+    return found
+
+
+def _sweep(base: Any, configs: Any, path: Path, options: argparse.Namespace) -> int:
+    """Train everything; write the table, the best settings, and how the score depends on them."""
+    import numpy as np
+
+    from jaxrl.runtime import folder, plots, versions
+    from jaxrl.runtime.progress import progress
+    from jaxrl.runtime.record import write_yaml
+    from jaxrl.runtime.sweep import stacked, sweep
+
+    if not options.no_cache:
+        versions.use_cache()
+    lanes = stacked(configs)[1] * base.seeds
+    total = base.training().total_steps
+    print(f"{base.algorithm} on {base.env}: {lanes} runs of {total:,} steps")
+    with progress(total, lanes, "quiet" if options.quiet else "auto") as report:
+        table = sweep(
+            configs,
+            base.env,
+            num_seeds=base.seeds,
+            seed=base.seed,
+            total_steps=base.total_steps,
+            evaluate_every=base.evaluate_every,
+            env_params=base.env_params,
+            report=report,
+        )
+    summary = table.summary()
+    best = int(np.nanargmax(summary["iqm"]))
+    changes = {name: folder.number(summary[name][best]) for name in table.varied}
+    record = base._replace(config=base.config.__class__(**{**vars(base.config), **changes}))
+    folder.create(path, {"best.yaml": write_yaml(record)})
+    table.to_csv(path / "sweep.csv")
+    plots.sensitivity(path / "sensitivity.png", table)
+    print(table)
+    found = ", ".join(f"{name} = {value:g}" for name, value in changes.items())
+    print(f"best: {found}, score {summary['iqm'][best]:.1f}")
+    print(f"files: best.yaml, sensitivity.png, sweep.csv in {path}")
+    print(f"next: jaxrl train --config {path}/best.yaml")
+    return 0
