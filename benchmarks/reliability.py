@@ -31,8 +31,7 @@ WORDS = {
     "--num-minibatches 2 --total-steps 10000",
     "ppo-2-seeds": "ppo --env Pendulum-v1 --seeds 2 --total-steps 20000 --num-epochs 2 "
     "--normalise-obs --evaluate-every 5000",
-    "dqn": "dqn --env CartPole-v1 --total-steps 10000",
-    "sac": "sac --env Pendulum-v1 --total-steps 3000 --hidden-sizes 32,32",
+    "dqn": "dqn --env CartPole-v1 --total-steps 20000 --capacity 10000",
 }
 """What is trained: without and with memory, one seed and more, on-policy and off-policy."""
 

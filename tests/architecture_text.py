@@ -20,12 +20,11 @@ IMPORT_SECONDS = 0.1
 NO_ZOO = "There is no zoo of algorithms yet"
 UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
     "off-policy and tabular algorithms are not in the zoo yet": """
-        boltzmann boltzmann_prob categorical_loss categorical_projection deterministic_policy_loss
-        discrete_soft_value double_q_target double_value dueling epsilon_greedy_prob
-        expected_sarsa_target expectile_loss huber_loss min_value munchausen_target n_step_return
-        q_learning_target quantile_huber_loss quantile_midpoints retrace retrace_weight
-        sac_actor_loss sac_target sarsa_target smoothed_action soft_q_target soft_value td_target
-        temperature_loss top_k watkins_target""",
+        deterministic_policy_loss discrete_soft_value epsilon_greedy_prob expected_sarsa_target
+        expectile_loss min_value n_step_return retrace retrace_weight sac_actor_loss sac_target
+        sarsa_target smoothed_action temperature_loss watkins_target""",
+    "the value family chooses the next action first, for distributions as for numbers": """
+        double_q_target double_value q_learning_target""",
     "imitation and curiosity are not in the zoo yet": """
         airl_reward cloning_loss discriminator_loss gail_reward icm_forward_loss icm_inverse_loss
         icm_reward rnd_error saturating_reward squared_cloning_loss squared_distance""",

@@ -54,22 +54,29 @@ class Config(OffPolicyConfig):
 
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
-    space = setting.spaces.action
-    if not isinstance(space, Discrete):
-        raise ValueError(f"dqn needs a Discrete action space, not {space}")
+    num_actions = _num_actions(setting)
     return value_learner(
         Parts(
             network=network(config, setting),
             head=head(config),
             rule=_rule(config),
-            exploration=_exploration(config, space.num_values),
+            exploration=_exploration(config, num_actions),
             optimizer=settings.optimizer(config, setting, 1),
             rate=lambda state: explore.falling(config, state, setting),
             importance=lambda state, weight: importance(config, setting, state, weight),
-            follow=lambda *args: followed(*args, config.target_period, config.polyak),
+            follow=lambda target, params, count: followed(
+                target, params, count, config.target_period, config.polyak
+            ),
             hold=config.noisy == "episode",
         )
     )
+
+
+def _num_actions(setting: Setting) -> int:
+    space = setting.spaces.action
+    if not isinstance(space, Discrete):
+        raise ValueError(f"dqn needs a Discrete action space, not {space}")
+    return space.num_values
 
 
 def head(config: Config) -> value_head.Head:
@@ -105,7 +112,7 @@ def _exploration(config: Config, num_actions: int) -> explore.Exploration:
 def network(config: Config, setting: Setting) -> ValueNetwork:
     """The network that the configuration asks for, or the user's own; dueling around either."""
     spaces, size = setting.spaces, head(config).size
-    width = spaces.action.num_values + config.dueling
+    width = _num_actions(setting) + config.dueling
     custom = setting.networks.critic if setting.networks else None
     if custom is not None:
         if size is None or config.noisy is not None:

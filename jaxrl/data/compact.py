@@ -49,7 +49,7 @@ def chained(buffer: Buffer, num_finals: int) -> Buffer:
             drawn = inner.sample(state.inner, noise)
             whole = _kept(inner, state, drawn.index)
             data = read(state, drawn.index)
-            return drawn._replace(data=data, weight=drawn.weight * whole)
+            return drawn._replace(data=data, weight=jnp.where(whole, drawn.weight, 0.0))
 
         return inner._replace(
             init=init,

@@ -61,7 +61,7 @@ def hindsight(buffer: Buffer, reward: Reward, num_goals: int, horizon: int) -> B
             drawn = inner.sample(state, noise.inner)
             goal = _future(inner, state, drawn.index, noise.step, horizon)
             aim = Aim(drawn.index, goal, noise.relabel < share)
-            weight = drawn.weight * _whole(inner, state, aim)
+            weight = jnp.where(_whole(inner, state, aim), drawn.weight, 0.0)
             return Sample(_relabelled(inner, state, aim, reward), aim, weight)
 
         return Buffer(
@@ -84,18 +84,19 @@ def _future(inner: Buffer, state: PyTree, place: PyTree, noise: Array, horizon: 
     """The place of a random step from this one to the end of its episode."""
     ahead = inner.after(place, jnp.arange(horizon))
     count = before_end(inner.read(state, ahead).done).sum(0)
-    return at(ahead, jnp.floor(noise * count).astype(jnp.int32))
+    ahead_by = (noise * count.astype(noise.dtype)).astype(jnp.int32)
+    return at(ahead, jnp.minimum(ahead_by, count - 1))  # a product may be rounded up to count
 
 
 def _relabelled(inner: Buffer, state: PyTree, aim: Aim, reward: Reward) -> Transition:
-    row, goal = inner.read(state, aim.place), inner.read(state, aim.goal)
-    wanted = select(aim.relabelled, goal_of(goal.next_obs, "achieved"), goal_of(row.obs, "desired"))
-    earned = reward(goal_of(row.next_obs, "achieved"), wanted)
-    return row._replace(
+    row = inner.read(state, aim.place)
+    wanted = goal_of(inner.read(state, aim.goal).next_obs, "achieved")
+    other = row._replace(
         obs=_with_goal(row.obs, wanted),
         next_obs=_with_goal(row.next_obs, wanted),
-        reward=jnp.where(aim.relabelled, earned, row.reward),
+        reward=reward(goal_of(row.next_obs, "achieved"), wanted),
     )
+    return select(aim.relabelled, other, row)
 
 
 def _whole(inner: Buffer, state: PyTree, aim: Aim) -> Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import checks
-from jaxrl.data.buffer import Buffer, Experience, Sample
+from jaxrl.data.buffer import Buffer, Experience, Sample, placeless
 from jaxrl.types import Array, PyTree, Scalar, Transition
 
 
@@ -44,7 +44,7 @@ def n_step(buffer: Buffer, n: int, gamma: Scalar) -> Buffer:
         data = Experience(first.obs, first.action, first.extras, reward, discount, end.next_obs)
         return drawn._replace(data=data, weight=jnp.where(whole, drawn.weight, 0.0))
 
-    return inner._replace(sample=sample)
+    return inner._replace(sample=sample, margin=placeless)
 
 
 def sequences(buffer: Buffer, length: int) -> Buffer:
@@ -61,7 +61,7 @@ def sequences(buffer: Buffer, length: int) -> Buffer:
         transition, whole = inner.read(state, places), inner.whole(state, places)
         return drawn._replace(data=Sequence(transition, before_end(transition.done) & whole))
 
-    return inner._replace(sample=sample)
+    return inner._replace(sample=sample, margin=placeless)
 
 
 def before_end(done: Array) -> Array:

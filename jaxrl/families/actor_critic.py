@@ -70,13 +70,13 @@ def actor_critic_learner(parts: Parts) -> Learner:
         return action, (), carry
 
     def update(key: Array, state: LearnerState, sample: Any) -> Any:
-        return improved(parts, key, state, sample)
+        return improved(key, parts, state, sample)
 
     return Learner(init, parts.conduct.carry, parts.conduct.noise, act, update)
 
 
 def improved(
-    parts: Parts, key: Array, state: LearnerState, sample: Any
+    key: Array, parts: Parts, state: LearnerState, sample: Any
 ) -> tuple[LearnerState, Metrics, Array]:
     """One gradient step on a sample: the state, metrics, and each row's priority."""
     k_target, k_actor = jax.random.split(key)

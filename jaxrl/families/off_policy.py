@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 
 from jaxrl.config import config, title
 from jaxrl.data import Buffer, n_step, prioritised, ranked, uniform

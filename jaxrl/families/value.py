@@ -1,6 +1,6 @@
 """The value family: learn action values from replay.
 
-    DQN, double DQN, C51, QR-DQN, IQN, Munchausen, Rainbow = (network, head, rule, exploration)
+DQN, double DQN, C51, QR-DQN, IQN, Munchausen, Rainbow = (network, head, rule, exploration)
 """
 
 from collections.abc import Callable
@@ -82,11 +82,11 @@ def value_learner(parts: Parts) -> Learner:
         action = parts.exploration.choose(q, noise.choice, parts.rate(state), action_mask(obs))
         return action, (), carry
 
-    return Learner(init, carry, noise, act, lambda *args: improved(parts, *args))
+    return Learner(init, carry, noise, act, lambda key, *fed: improved(key, parts, *fed))
 
 
 def improved(
-    parts: Parts, key: Array, state: LearnerState, sample: Any
+    key: Array, parts: Parts, state: LearnerState, sample: Any
 ) -> tuple[LearnerState, Metrics, Array]:
     """One gradient step on a sample: the state, metrics, and each row's priority."""
     network, head, optimizer, data = parts.network, parts.head, parts.optimizer, sample.data

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxrl.formulas.distributional import (
     categorical_loss,
@@ -51,6 +52,8 @@ def scalar_head(delta: Scalar) -> Head:
 
 def categorical_head(low: Scalar, high: Scalar, num_atoms: int) -> Head:
     """Logits of a distribution over evenly spaced returns (C51, D4PG)."""
+    if not isinstance(low, Tracer) and not isinstance(high, Tracer) and low >= high:
+        raise ValueError(f"value_max must be above value_min = {low!r}, not {high!r}")
     share = jnp.arange(num_atoms, dtype=jnp.float32) / (num_atoms - 1)
     support = low + (high - low) * share
 
@@ -93,7 +96,9 @@ def implicit_head(kappa: Scalar) -> Head:
     """Quantiles of the return at the levels that the network was asked for (IQN)."""
 
     def target(reward: Array, discount: Array, numbers: Array) -> Array:
-        reward, discount = (jnp.broadcast_to(x[..., None], numbers.shape) for x in (reward, discount))
+        reward, discount = (
+            jnp.broadcast_to(x[..., None], numbers.shape) for x in (reward, discount)
+        )
         return td_target(reward, numbers, discount)
 
     def loss(numbers: Array, tau: Array | None, target: Array) -> Array:

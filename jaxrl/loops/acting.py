@@ -96,9 +96,7 @@ def stepped(
     return Scene(env_state, reached.obs, carry), transition
 
 
-def tallied(
-    episode: Episode, reward: Array, done: Array
-) -> tuple[Episode, tuple[Episode, Array]]:
+def tallied(episode: Episode, reward: Array, done: Array) -> tuple[Episode, tuple[Episode, Array]]:
     """Each environment's episode so far, after [T, N] steps; and of all episodes that ended in
     them the sums and the number.
 

@@ -1,7 +1,7 @@
 """The off-policy loop: act a little, remember, learn from what was remembered.
 
-As on policy, all chance is drawn in bulk before the scan: noise of acting, fresh states for episodes
-that will end, what replay draws, and the learner's keys. The buffer is never copied or selected.
+As on policy, all chance is drawn in bulk before the scan: noise of acting, fresh states for
+episodes that will end, what replay draws, and the learner's keys. The buffer is never selected.
 """
 
 from typing import Any, NamedTuple
@@ -95,9 +95,7 @@ def off_policy(env: Env, learner: Learner, buffer: Buffer, pace: Pace) -> Algori
     return Algorithm(init, update)
 
 
-def _acting(
-    env: Env, learner: Learner, buffer: Buffer, learnt: LearnerState, blank: PyTree
-) -> Any:
+def _acting(env: Env, learner: Learner, buffer: Buffer, learnt: LearnerState, blank: PyTree) -> Any:
     """The body of a scan: one step of all environments, which is remembered."""
 
     def act(carried: tuple[Scene, PyTree], draw: Draws) -> tuple[tuple[Scene, PyTree], Outcome]:
@@ -123,8 +121,10 @@ def _learning(learner: Learner, buffer: Buffer, state: LoopState, chance: Any) -
         learnt, memory, metrics = step(*carried, draw)
         return (learnt, memory), ravel_pytree(metrics)[0]
 
-    draw = jax.tree.map(lambda x: x[0, 0], chance[1:])
-    like = jax.eval_shape(step, state.learner, state.buffer, draw)[2]
+    def first(state: LoopState, draws: Any) -> Metrics:
+        return step(state.learner, state.buffer, jax.tree.map(lambda x: x[0, 0], draws))[2]
+
+    like = jax.eval_shape(first, state, chance[1:])
     return learn, ravel_pytree(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like))[1]
 
 

@@ -24,7 +24,7 @@ def save(path: Path | str, buffer: Buffer, state: PyTree) -> None:
     tensors.save(path, {name: np.asarray(x) for name, x in _named(data)}, {})
 
 
-def load(path: Path | str, example: PyTree) -> Transition:
+def load(path: Path | str, example: Transition) -> Transition:
     """The rows of a file, [T, N, ...], for `jaxrl.data.dataset`.
 
     Args:
@@ -36,11 +36,14 @@ def load(path: Path | str, example: PyTree) -> Transition:
         raise ValueError(
             f"{path} must hold the arrays {', '.join(expected)}, not {', '.join(sorted(found))}"
         )
+    steps = found["reward"].shape
+    if len(steps) != 2:
+        raise ValueError(f"{path} must hold reward of steps and environments, not {steps}")
     for name, x in expected.items():
-        came = (found[name].dtype, found[name].shape[2:])
-        if came != (x.dtype, x.shape):
+        wanted, came = (x.dtype, (*steps, *x.shape)), (found[name].dtype, found[name].shape)
+        if came != wanted:
             raise ValueError(
-                f"{path} must hold {name} as {x.dtype} of shape {x.shape} in each row, not as "
+                f"{path} must hold {name} as {wanted[0]} of shape {wanted[1]}, not as "
                 f"{came[0]} of shape {came[1]}"
             )
     return jax.tree.unflatten(jax.tree.structure(example), [found[name] for name in expected])

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-import jaxrl
+from jaxrl import __version__
 from jaxrl.runtime import atomic, checkpoint, folder, plots, tensors
 from jaxrl.runtime.drive import Position
 from jaxrl.runtime.load import Run, load
@@ -84,7 +84,8 @@ def evaluation(seeds: Iterable[int], played: Evaluation) -> dict[str, Any]:
 
     lanes = zip(seeds, played.episode_return, played.finished, strict=True)
     per_seed = [{"seed": seed, **numbers(*lane)} for seed, *lane in lanes]
-    return numbers(played.episode_return, played.finished) | {"per_seed": per_seed}
+    together = numbers(np.asarray(played.episode_return), np.asarray(played.finished))
+    return together | {"per_seed": per_seed}
 
 
 def score(result: dict[str, Any]) -> str:
@@ -98,7 +99,7 @@ def score(result: dict[str, Any]) -> str:
 
 def card(run: Run) -> str:
     """The README of a run's folder."""
-    result = run.evaluation or {}
+    result: dict[str, Any] = run.evaluation or {}
     episodes = result["per_seed"][0]["num_episodes"]
     several = f"IQM and 95 % interval over {len(run.seeds)} seeds of {episodes} episodes each"
     settings = [f"| {name} | {value} |" for name, value in run.record.flat().items()]
@@ -113,11 +114,11 @@ def card(run: Run) -> str:
         env=run.env_name,
         steps=run.total_steps,
         algorithm=run.algorithm,
-        over=several if len(run.seeds) > 1 else f"(seed {run.seeds[0]}, {episodes} episodes)",
+        over=several if len(run.seeds) > 1 else f"(seed {run.best_seed}, {episodes} episodes)",
         curve=folder.CURVE,
         folder=run.folder,
         command=reproduce(run.folder),
-        version=jaxrl.__version__,
+        version=__version__,
         jax=jax.__version__,
         settings="\n".join(settings),
         scores="\n".join(rows),

@@ -68,7 +68,7 @@ def record(values: Mapping[str, Any]) -> Record:
             raise ValueError(f"{name} must be a name, as in jaxrl train ppo --env CartPole-v1")
     algorithm, env = values.pop("algorithm"), values.pop("env")
     config, total_steps = zoo.tuned(algorithm, env)
-    counts = {"total_steps": total_steps, "seed": 0, "seeds": 1, "devices": 1}
+    counts: dict[str, Any] = {"total_steps": total_steps, "seed": 0, "seeds": 1, "devices": 1}
     counts |= {name: count(name, values.pop(name), COUNTS[name]) for name in COUNTS & values.keys()}
     optional = {
         name: None if values.get(name) is None else count(name, values[name], least)
@@ -79,7 +79,8 @@ def record(values: Mapping[str, Any]) -> Record:
         raise ValueError(f"env_params must be names and numbers, not {env_params!r}")
     fields = {name: value for name, value in values.items() if name not in OPTIONAL_COUNTS}
     config = validate(replace(config, **_typed(config, fields)))
-    made = Record(algorithm, env, env_params, **counts, **optional, config=config)
+    numbers: dict[str, Any] = {**counts, **optional}
+    made = Record(algorithm, env, env_params, **numbers, config=config)
     if made.seeds % made.devices:
         raise ValueError(f"devices must divide seeds, which are {made.seeds}, not {made.devices}")
     return made

@@ -87,9 +87,8 @@ def sweep(
     num_seeds: int,
     seed: int = 0,
     total_steps: int | None = None,
-    evaluate_every: int | None = None,
     max_lanes: int | None = None,
-    report: Report = lambda steps, returns: None,
+    report: Report | None = None,
     **options: Any,
 ) -> Sweep:
     """Train every configuration with every seed, all of them as lanes of one compiled function.
@@ -103,7 +102,7 @@ def sweep(
       seed: the first seed; the others count on from it.
       max_lanes: how many runs at most at once; by default what half of the memory holds.
       report: told from time to time the steps of each lane, and the returns of those at work.
-      options: what else `make_train` takes.
+      options: what else `make_train` takes, as `evaluate_every`.
     """
     checks.at_least(1, num_seeds=num_seeds, max_lanes=1 if max_lanes is None else max_lanes)
     checks.at_least(0, seed=seed)
@@ -111,7 +110,7 @@ def sweep(
         config, default_steps = zoo.tuned(config, env)
         total_steps = default_steps if total_steps is None else total_steps
     made = make(env, **(options.pop("env_params", None) or {}))
-    options |= {"total_steps": total_steps, "evaluate_every": evaluate_every}
+    options |= {"total_steps": total_steps}
     configs, size = stacked(config)
     for i in range(size):
         validate(jax.tree.map(lambda leaf, i=i: leaf[i], configs))
@@ -131,7 +130,8 @@ def sweep(
 
     def told(share: float, results: dict[str, Any] | None) -> None:
         returns = results["curve"] if results else np.full(1, np.nan)
-        report(round(share * training.total_steps), returns)
+        if report is not None:
+            report(round(share * training.total_steps), returns)
 
     results = in_waves(lane, training.ends, arguments, room, told)
     return _table(config, arguments, num_seeds, results)

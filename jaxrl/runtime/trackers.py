@@ -240,8 +240,10 @@ def trackio_tracker(folder: Path) -> Tracker:
             run.log(by_seed(rows), step=rows[0]["steps"])
 
         def close() -> None:
+            import trackio
+
             with redirect_stdout(sys.stderr):
-                run.finish()
+                trackio.finish()  # and not the run's own: trackio would end it again at exit
 
         return Tracker(start, log, close)
 

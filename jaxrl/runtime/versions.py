@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 
-import jaxrl
+from jaxrl import __version__
 from jaxrl.runtime import folder
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "distrax", "numpy")
@@ -17,7 +17,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "distrax", "numpy")
 
 def versions() -> dict[str, str]:
     """The versions of all that computes, and on what."""
-    found = {"jaxrl": jaxrl.__version__, "python": platform.python_version()}
+    found = {"jaxrl": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)

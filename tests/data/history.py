@@ -12,7 +12,7 @@ NUM_STEPS, NUM_ENVS = 57, 3
 
 
 def past(num_steps=NUM_STEPS, num_envs=NUM_ENVS, seed=0, ends=0.3):
-    """Steps [T, N]: obs are ids, and next_obs the id of the next step or, at an end, its negative."""
+    """Steps [T, N]: obs are ids, next_obs that of the next step or, at an end, its negative."""
     source = np.random.default_rng(seed)
     index = np.arange(1, num_steps * num_envs + 1).reshape(num_steps, num_envs)
     end = source.random((num_steps, num_envs))

@@ -1,5 +1,7 @@
 """Priorities: rows come as often as their mass says, and those without any never."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,7 +67,7 @@ def test_parents_are_the_sums_of_their_children_after_any_changes():
             mass[i] = new[leaf == i].max()
         leaves = change(leaves, jnp.asarray(leaf), jnp.asarray(new))
     assert np.array_equal(tree.mass(leaves, jnp.arange(1000)), mass)
-    for below, above in zip(leaves, leaves[1:], strict=False):
+    for below, above in pairwise(leaves):
         total = np.zeros(below.shape[0], np.float32)
         for i in range(tree.RADIX):
             total += np.asarray(below[:, i])

@@ -1,5 +1,7 @@
 """Rings: what is held, what may be drawn, and that all of it is drawn alike."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,10 +15,10 @@ from jaxrl.data.ring import below
 from tests.data.history import NUM_ENVS, drawn, example, fed, origin, past
 from tests.oracles.replay import drawable
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "uniform": uniform,
-    "proportional": lambda *size: prioritised(*size, 0.6),
-    "rank": lambda *size: ranked(*size, 0.6),
+    "proportional": lambda capacity, num_envs: prioritised(capacity, num_envs, 0.6),
+    "rank": lambda capacity, num_envs: ranked(capacity, num_envs, 0.6),
 }
 
 

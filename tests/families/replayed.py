@@ -58,9 +58,9 @@ def sample(space=BOX, masked=False, seed=3):
     floats = [np.float32(x) for x in (obs, next_obs, luck.normal(size=NUM_ROWS), discount)]
     obs, next_obs, reward, discount = map(jnp.asarray, floats)
     if masked:
-        legal = luck.uniform(size=(2, NUM_ROWS, 3)) < 0.6
+        legal: Any = luck.uniform(size=(2, NUM_ROWS, 3)) < 0.6
         legal[..., 1] |= ~legal.any(-1)
-        legal[0, np.arange(NUM_ROWS), action] = True
+        legal[0, np.arange(NUM_ROWS), np.asarray(action)] = True
         obs, next_obs = MaskedObs(obs, legal[0]), MaskedObs(next_obs, legal[1])
     data = Data(obs, jnp.asarray(action), (), reward, discount, next_obs)
     weight = np.float32(luck.uniform(0.2, 1.0, NUM_ROWS))

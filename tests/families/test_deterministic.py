@@ -1,5 +1,7 @@
 """DDPG, TD3 and D4PG: every part against float64."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -151,7 +153,7 @@ def test_the_actor_waits():
         state, metrics, _ = update(jax.random.key(step), states[-1], sample)
         states.append(state)
         assert metrics["policy_loss"].count == step % 2 and metrics["value_loss"].count == 1
-    for step, (old, new) in enumerate(zip(states, states[1:], strict=False)):
+    for step, (old, new) in enumerate(pairwise(states)):
         flat = [oracle.flat(x) for x in (old.params.actor, new.params.actor)]
         assert (flat[0] == flat[1]).all() == (step % 2 == 0)
         assert (oracle.flat(old.params.critic) != oracle.flat(new.params.critic)).any()
@@ -196,7 +198,8 @@ def test_bounds(box):
         action = np.asarray(conduct.act(output, noise, jnp.zeros((3, size)))[0])
         assert action.shape == (3, *box.shape) and action.dtype == np.float32
         assert (low <= action).all() and (action <= high).all()
-    np.testing.assert_allclose(bounds.unit(bounds.action(jnp.tanh(output))), np.tanh(output), atol=1e-5)
+    back = bounds.unit(bounds.action(jnp.tanh(output)))
+    np.testing.assert_allclose(back, np.tanh(output), atol=1e-5)
     slope = np.asarray(jax.grad(price)(output))
     np.testing.assert_allclose(slope[:2], 0, atol=1e-6)
     unit = np.tanh(0.3)
@@ -208,5 +211,7 @@ def test_what_it_cannot_take():
         replayed.learner(ddpg, Discrete(3))
     with pytest.raises(ValueError, match="box must have finite bounds with low < high, not Box"):
         replayed.learner(ddpg, Box(-np.inf, 1.0, (2,)))
-    with pytest.raises(ValueError, match="ddpg.num_judges must be at most num_critics = 1, not 2"):
+    with pytest.raises(
+        ValueError, match=r"ddpg\.num_judges must be at most num_critics = 1, not 2"
+    ):
         replayed.learner(ddpg, num_judges=2)

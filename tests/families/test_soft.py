@@ -1,5 +1,7 @@
 """SAC, discrete SAC and REDQ: every part against float64."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -182,7 +184,8 @@ def test_temperature_aims_at_an_entropy(module, space, target):
 
 def test_judges_are_drawn_without_repetition():
     params, jury = {"x": jnp.arange(5)}, Jury(5, 2, 5, jnp.min)
-    pairs = jax.vmap(lambda key: drawn(key, params, jury)["x"])(jax.random.split(jax.random.key(0), 4000))
+    keys = jax.random.split(jax.random.key(0), 4000)
+    pairs = jax.vmap(lambda key: drawn(key, params, jury)["x"])(keys)
     assert (pairs[:, 0] != pairs[:, 1]).all()
     counts = np.bincount(np.asarray(pairs[:, 0] * 5 + pairs[:, 1]), minlength=25).reshape(5, 5)
     np.testing.assert_allclose(counts[~np.eye(5, dtype=bool)] / 4000, 1 / 20, atol=0.015)
@@ -208,7 +211,7 @@ def test_redq_teaches_the_actor_by_the_mean():
     next_q = np.stack([oracle.mlp(one, x.next_obs) for one in replayed.each(target.critic)])
     action = np.broadcast_to(np.asarray(sample.data.action), q.shape[:2])
     losses = {}
-    for a, b in [(a, b) for a in range(4) for b in range(a)]:
+    for b, a in itertools.combinations(range(4), 2):
         y = x.reward + x.discount * soft_value(next_q[[a, b]].min(0), x.next_obs)
         losses[a, b] = replayed.mean_loss(sample.weight, 0.5 * (oracle.taken(q, action) - y) ** 2)
     seen, update = set(), jax.jit(made.update)
@@ -234,7 +237,8 @@ def test_bounds():
     price, slope = jax.value_and_grad(loss)(output)
     assert np.isfinite(price) and np.isfinite(slope).all()
     action = np.asarray(conduct.act(output, noise, ())[0])
-    assert (np.float32(replayed.LOW) <= action).all() and (action <= np.float32(replayed.HIGH)).all()
+    low, high = np.float32(replayed.LOW), np.float32(replayed.HIGH)
+    assert (low <= action).all() and (action <= high).all()
 
 
 def test_what_they_cannot_take():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrl import make_train
 from jaxrl.algorithms import dqn
 from jaxrl.config import replace
 from jaxrl.data import Sample
@@ -16,6 +17,8 @@ from jaxrl.networks.value import Chance
 from jaxrl.types import LearnerState
 from tests.families import drift, oracle
 from tests.oracles import distributional, selection, value_losses, value_targets
+from tests.sentences import hold_sentence
+from tests.zoo.cases import QUICK
 
 GAMMA, NUM_ROWS, NUM_UPDATES = 0.9, 24, 10
 LOW, HIGH, ATOMS = -2.0, 3.0, 6
@@ -170,7 +173,7 @@ def slopes(config, params, rows, chance, target, weight):
 def test_one_gradient(name, masked):
     config, setting, learner, state, sample = scene(name, masked)
     key = jax.random.key(5)
-    new, metrics, priority = jax.jit(learner.update)(key, state, sample)
+    new, metrics, priority = jax.jit(learner.update, compiler_options=QUICK)(key, state, sample)
     chances = value.drawn(key, dqn.network(config, setting), NUM_ROWS)
     chances = oracle.wide(chances)
     online, still = oracle.wide(state.params), oracle.wide(state.target)
@@ -223,6 +226,34 @@ def test_importance_rises_to_full_weight():
         np.testing.assert_allclose(found, np.array([0.2, 1.0]) ** power, rtol=1e-6)
     plain = replace(config, replay="uniform")
     assert off_policy.importance(plain, setting, state, weight) is weight
+
+
+MISTAKES = (
+    ({"batch_size": 1025}, "dqn.batch_size must be at most the 1000 rows of warm-up, not 1025"),
+    ({"learning_starts": 16, "n_step": 3}, "dqn.learning_starts must fill a window", "= 24", "16"),
+    ({"capacity": 130}, "dqn.capacity must hold batch_size = 128 and num_envs × n_step", "not 130"),
+    ({"head": "categorical", "value_max": -200.0}, "value_max must be above value_min = -100.0"),
+    ({"head": "implicit", "hidden_sizes": ()}, "hidden_sizes must name a layer"),
+)
+
+
+@pytest.mark.parametrize(("changes", "words"), [(c, w) for c, *w in MISTAKES], ids=str)
+def test_a_mistake_is_told_in_one_sentence(changes, words):
+    with pytest.raises(ValueError) as error:
+        make_train(dqn.Config(**changes), "CartPole-v1", 10_000)
+    hold_sentence(str(error.value), *words)
+
+
+def test_the_budget_counts_warm_up():
+    training = make_train(dqn.Config(num_envs=8, learning_starts=1001), "CartPole-v1", 2000)
+    assert (training.first_steps, training.steps_per_update) == (1008, 400)
+    assert (training.num_updates, training.total_steps) == (2, 1808)
+    with pytest.raises(ValueError) as error:
+        make_train(dqn.Config(), "CartPole-v1", 1399)
+    hold_sentence(str(error.value), "num_iterations = 400 after 1000 steps of warm-up, not 1399")
+    with pytest.raises(ValueError) as error:
+        make_train(dqn.Config(), "Pendulum-v1", 10_000)
+    hold_sentence(str(error.value), "dqn needs a Discrete action space, not Box")
 
 
 def tried(changes, masked=False, num=20_000, done=NUM_UPDATES):

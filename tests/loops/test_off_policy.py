@@ -1,4 +1,4 @@
-"""The off-policy loop: all that it remembers replayed in NumPy, and all that it learns from noted."""
+"""The off-policy loop: what it remembers replayed in NumPy, what it learns from noted."""
 
 import functools
 from typing import Any, NamedTuple
@@ -72,7 +72,11 @@ def student():
 
     def act(state, obs, noise, carry):
         action = jnp.zeros(carry.shape, jnp.int32) if noise is None else noise % 3
-        return action, {"carry": carry, "learnt": jnp.full(carry.shape, state.num_updates)}, carry + 1
+        return (
+            action,
+            {"carry": carry, "learnt": jnp.full(carry.shape, state.num_updates)},
+            carry + 1,
+        )
 
     def update(key, state, sample):
         seen = {

@@ -86,7 +86,7 @@ def test_a_run_leaves_all_of_its_files(folder) -> None:
     assert values["lr"] == 0.01 and values["hidden_sizes"] == [8, 8]
     run = jaxrl.load(folder)
     assert run.metrics["steps"].tolist() == [448, 896, 960]
-    assert (run.metrics["eval_return"] <= 50).all() and run.evaluation["unfinished"] == 0
+    assert (run.metrics["eval_return"] <= 50).all() and (run.evaluation or {})["unfinished"] == 0
     versions = json.loads((folder / "versions.json").read_text())
     assert versions["jax"] == jax.__version__ and versions["jaxrl"] == jaxrl.__version__
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
@@ -320,5 +320,5 @@ def test_small_networks_take_one_thread_unless_the_user_said_otherwise(monkeypat
         monkeypatch.delenv("NPROC", raising=False)
         if before:
             monkeypatch.setenv("NPROC", before)
-        train._choose_threads(made._replace(config=config))
+        train.choose_threads(made._replace(config=config))
         assert os.environ.get("NPROC") == after

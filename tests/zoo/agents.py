@@ -116,7 +116,7 @@ def by_values(agent):
     return isinstance(ZOO[agent.name].config, dqn.Config | pqn.Config)
 
 
-def judged(agent, params, obs):
+def action_values(agent, params, obs):
     """Action values of observations, [..., 2]."""
     if agent.name == "pqn":
         return says(critic(agent), params, obs)
@@ -130,7 +130,7 @@ def judged(agent, params, obs):
 def opinion(agent, params, obs):
     """What parameters say of observations, [..., 2]: value and preference."""
     if by_values(agent):
-        q = judged(agent, params, obs)
+        q = action_values(agent, params, obs)
         return q.max(-1), q[..., 1] - q[..., 0]
     logits = says(ACTOR, params.actor, obs)
     preference = logits[..., 1] - logits[..., 0]

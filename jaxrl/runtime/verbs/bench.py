@@ -24,7 +24,7 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
 
     seconds = record.count("seconds", options.seconds, 1)
     made = record.record({"algorithm": options.algorithm, "env": options.env})
-    train._choose_threads(made)
+    train.choose_threads(made)
     made.training()  # raises what does not go together
     return lambda: _measure(made, seconds)
 

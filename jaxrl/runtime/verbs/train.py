@@ -22,8 +22,9 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
     made.add_argument("--out", metavar="DIR", help="a new folder for the run [under runs/]")
     made.add_argument("--force", action="store_true", help="replace the run in --out")
     made.add_argument("--resume", metavar="DIR", help="go on with the run in this folder")
+    names = "csv,tensorboard,wandb,trackio"
     made.add_argument("--log", metavar="NAMES", default="",
-                      help="trackers besides the run's own files: csv,tensorboard,wandb,trackio")  # fmt: skip
+                      help=f"trackers besides the run's own files: {names}")  # fmt: skip
     made.add_argument("--quiet", action="store_true", help="show no progress")
     made.add_argument("--no-cache", action="store_true", help="compile without a cache on disk")
     return made
@@ -41,8 +42,8 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
         raise ValueError("train needs the name of an algorithm first, as in jaxrl train ppo")
     made = record({"devices": _most_devices(values)} | values)
     devices.demand(made.devices)
-    _choose_threads(made)
-    training = made.training()  # raises what does not go together
+    choose_threads(made)
+    made.training()  # raises what does not go together
     trackers.chosen(options.log)
     texts = _texts(made)
     path = Path(
@@ -68,7 +69,7 @@ def _resumed(options: argparse.Namespace, values: dict[str, Any]) -> Callable[[]
             f"{'; '.join(differences)}"
         )
     devices.demand(run.record.devices)
-    _choose_threads(run.record)
+    choose_threads(run.record)
     _ = run.training  # raises what does not go together
     trackers.chosen(options.log)
     return functools.partial(_run, run.record, run.folder, options, None)
@@ -95,7 +96,7 @@ def _most_devices(values: dict[str, Any]) -> int:
     return next(n for n in range(min(seeds, num_cores()), 0, -1) if seeds % n == 0)
 
 
-def _choose_threads(made: Any) -> None:
+def choose_threads(made: Any) -> None:
     """One thread for small networks, unless the user set NPROC; jax has not started yet.
 
     Not for recurrent ones, nor for many seeds: on a single thread XLA frees some of what those
@@ -171,7 +172,9 @@ def _finished(made: Any, position: Any, path: Path) -> int:
     steps = functions.training.steps(position.update) * made.seeds
     speed = steps / max(position.seconds, 1e-9)
     seeds = "" if made.seeds == 1 else f" over {made.seeds} seeds"
-    print(f"score {finish.score(run.evaluation)}{seeds}, {steps:,} steps, {speed:,.0f} steps/s")
+    print(
+        f"score {finish.score(run.evaluation or {})}{seeds}, {steps:,} steps, {speed:,.0f} steps/s"
+    )
     where = shlex.quote(str(path))
     print(f"files: {', '.join(sorted(p.name for p in path.iterdir()))} in {where}")
     print(f"next: jaxrl render {where}, jaxrl plot {where}, jaxrl eval {where}")
