@@ -114,6 +114,8 @@ ROWS = (
     Row("rloo", CARTPOLE, LIKE_PPO[CARTPOLE]),
     Row("grpo", CARTPOLE, LIKE_PPO[CARTPOLE]),
     Row("grpo", ACROBOT, LIKE_PPO[ACROBOT]),
+    Row("dqn", CARTPOLE, Reference(500.0, 50_000, RL_ZOO)),
+    Row("dqn", ACROBOT, Reference(-76.6, 100_000, RL_ZOO)),
     Row("ppo", POSITIONS, NO_VELOCITY, "gru", RECURRENT | {"memory": "gru"}, 100_000),
     Row("ppo", POSITIONS, NO_VELOCITY, "lstm", RECURRENT | {"memory": "lstm"}, 100_000),
     Row("ppo", BREAKOUT, Reference(43.4, 9_900_000, BLINES)),

@@ -84,8 +84,8 @@ def _future(inner: Buffer, state: PyTree, place: PyTree, noise: Array, horizon: 
     """The place of a random step from this one to the end of its episode."""
     ahead = inner.after(place, jnp.arange(horizon))
     count = before_end(inner.read(state, ahead).done).sum(0)
-    ahead_by = (noise * count.astype(noise.dtype)).astype(jnp.int32)
-    return at(ahead, jnp.minimum(ahead_by, count - 1))  # a product may be rounded up to count
+    offset = (noise * count.astype(noise.dtype)).astype(jnp.int32)  # noise < 1: never count itself
+    return at(ahead, offset)
 
 
 def _relabelled(inner: Buffer, state: PyTree, aim: Aim, reward: Reward) -> Transition:

@@ -23,7 +23,7 @@ def n_step(buffer: Buffer, n: int, gamma: Scalar) -> Buffer:
         R = Σₖ γᵏ rₜ₊ₖ      discount = γᵐ (1 − terminated)      after m ≤ n steps
 
     The last observation is the one that was truly reached, so that a time limit is no death. The
-    n − 1 newest rows of each environment wait until they have n.
+    n − 1 newest rows of each environment wait until they have n. No combinator stands around it.
     """
     checks.at_least(1, n=n)
     inner = buffer.margin(n - 1, 0)
@@ -50,6 +50,7 @@ def n_step(buffer: Buffer, n: int, gamma: Scalar) -> Buffer:
 def sequences(buffer: Buffer, length: int) -> Buffer:
     """Replay whose batches hold a `Sequence` of `length` steps each; they may overlap.
 
+    No combinator stands around it.
     Reference: Kapturowski et al. 2019 (R2D2), openreview.net/forum?id=r1lyTjAqYX.
     """
     checks.at_least(1, length=length)
