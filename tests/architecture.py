@@ -14,7 +14,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Each line may import what stands in the lines above it, and what stands in its own braces.
 LEVELS = (
-    ({"types", "config", "checks", "names", "numerics", "softmax"},),
+    ({"__version__", "types", "config", "checks", "names", "numerics", "softmax"},),
     ({"formulas"},),
     ({"networks"}, {"envs"}, {"data"}, {"optim"}),
     ({"families"}, {"loops"}),
