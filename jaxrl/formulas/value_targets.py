@@ -270,7 +270,9 @@ def min_value(values: Array) -> Array:
     Reference: Fujimoto et al. 2018, arXiv:1802.09477, eq. 10.
     """
     checks.sequence(values=values)
-    return values.min(0)
+    # Not `min`: its gradient looks for the least value again, and is NaN where rounding hides it.
+    lowest = jnp.argmin(values, 0)
+    return jnp.take_along_axis(jnp.asarray(values), lowest[None], 0)[0]
 
 
 def sac_target(

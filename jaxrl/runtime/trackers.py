@@ -230,8 +230,7 @@ def trackio_tracker(folder: Path) -> Tracker:
     def made(name: str) -> Tracker:
         def start(settings: Settings, steps: int) -> None:
             nonlocal run
-            import trackio
-
+            trackio = importlib.import_module("trackio")
             resume = "allow" if steps else "never"
             with redirect_stdout(sys.stderr):
                 run = trackio.init(PROJECT, name, config=settings, resume=resume, embed=False)
@@ -240,10 +239,8 @@ def trackio_tracker(folder: Path) -> Tracker:
             run.log(by_seed(rows), step=rows[0]["steps"])
 
         def close() -> None:
-            import trackio
-
-            with redirect_stdout(sys.stderr):
-                trackio.finish()  # and not the run's own: trackio would end it again at exit
+            with redirect_stdout(sys.stderr):  # not the run's own: it would end again at exit
+                importlib.import_module("trackio").finish()
 
         return Tracker(start, log, close)
 
