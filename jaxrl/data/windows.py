@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxrl import checks
 from jaxrl.data.buffer import Buffer, Experience, Sample, placeless
+from jaxrl.numerics import select
 from jaxrl.types import Array, PyTree, Scalar, Transition
 
 
@@ -35,7 +36,8 @@ def n_step(buffer: Buffer, n: int, gamma: Scalar) -> Buffer:
         window = inner.read(state, places)
         alive = before_end(window.done)
         power = (gamma ** steps.astype(jnp.float32))[:, None]
-        reward = jnp.where(alive, power * window.reward, 0.0).sum(0)
+        nothing = jnp.zeros_like(window.reward)
+        reward = select(alive, power * window.reward, nothing).sum(0)
         last = alive.sum(0) - 1
         place = at(places, last)
         end, whole = inner.read(state, place), inner.whole(state, place)

@@ -12,6 +12,8 @@ import jax
 from jaxrl import __version__
 from jaxrl.runtime import folder
 
+CACHE = "jax_compilation_cache_dir"  # what jax calls it
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "distrax", "numpy")
 
 
@@ -54,11 +56,11 @@ def cache_folder() -> Path:
 
 def use_cache() -> None:
     """Keep compiled functions on disk, unless the user's own settings of jax say where."""
-    if jax.config.jax_compilation_cache_dir is not None:
+    if getattr(jax.config, CACHE) is not None:
         return
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
     except OSError:
         return
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+    jax.config.update(CACHE, str(cache_folder()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

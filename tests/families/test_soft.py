@@ -42,7 +42,12 @@ def conducted():
     output, noise = (np.random.default_rng(1).normal(size=(replayed.NUM_ROWS, n)) for n in (4, 2))
 
     def ask(action):
-        unit = 2 * (action - replayed.LOW.astype(np.float32)[None]) / np.float32(2 * HALF)[None] - 1
+        unit = (
+            2
+            * (action - replayed.LOW.astype(np.float32)[None])
+            / (2 * HALF).astype(np.float32)[None]
+            - 1
+        )
         return (jnp.sin(unit) * jnp.asarray([[2.0, 1.0]])).sum(-1)
 
     return reparameterised(distribution(replayed.BOX, "squashed_gaussian")), ask, output, noise

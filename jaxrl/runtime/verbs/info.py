@@ -24,7 +24,7 @@ def _show() -> int:
     rows = versions.versions()
     rows["devices"] = ", ".join(map(str, jax.devices()))
     rows["cores"] = str(devices.num_cores())
-    rows["cache"] = str(jax.config.jax_compilation_cache_dir or versions.cache_folder())
+    rows["cache"] = str(getattr(jax.config, versions.CACHE) or versions.cache_folder())
     for name, text in rows.items():
         print(f"{name:12}{text}")
     return 0
