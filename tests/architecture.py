@@ -14,9 +14,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Each line may import what stands in the lines above it, and what stands in its own braces.
 LEVELS = (
-    ({"__version__", "types", "config", "checks", "names", "numerics", "softmax"},),
+    ({"__version__", "types", "text", "config", "checks", "names", "numerics", "softmax"},),
     ({"formulas"},),
-    ({"networks"}, {"envs"}, {"data"}, {"optim"}),
+    ({"networks"}, {"envs"}, {"tasks"}, {"data"}, {"optim"}),
     ({"families"}, {"loops"}),
     ({"algorithms"},),
     ({"zoo", "train"},),

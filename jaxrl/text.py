@@ -1,0 +1,60 @@
+"""The nouns of the language side: prompts, responses, tasks, language models.
+
+Time is axis 0: a prompt is [L, P], padded on the left; a response [T, P, G], padded on the right,
+of G responses to each of P prompts. Masks say which tokens count; no mask is made from tokens.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jaxrl.types import Array, PyTree
+
+
+class Vocabulary(NamedTuple):
+    """The tokens of a model: how many, and the two that mean something to generation."""
+
+    size: int
+    eos: int  # ends a response, and belongs to it
+    pad: int  # stands where nothing is, and is never read
+
+
+class Prompts(NamedTuple):
+    """Questions side by side."""
+
+    token: Array  # [L, P], padded on the left
+    mask: Array  # [L, P], bool
+    index: Array  # which of the task's prompts each one is, [P]
+    answer: PyTree = ()  # what the task's reward needs to know of them, [P, ...]
+
+
+class Response(NamedTuple):
+    """What a policy said, or was shown; the token that ends it is inside of the mask."""
+
+    token: Array  # [T, P, G]
+    mask: Array  # [T, P, G], bool
+    log_prob: Array  # of the tokens under the distribution they were sampled from, [T, P, G]
+    ended: Array  # whether it came to its end, or was cut, [P, G]
+
+
+class Task(NamedTuple):
+    """Prompts to learn from and others to be tested on, and what a response is worth."""
+
+    vocabulary: Vocabulary
+    train: Prompts
+    test: Prompts
+    num_tokens: int  # T, the longest response
+    reward: Callable[[Prompts, Response], Array]  # -> [P, G]
+    demonstration: Callable[[Prompts], Response]  # a right response to each prompt, [T, P, 1]
+
+
+class LanguageModel(NamedTuple):
+    """A causal model of tokens; `params` is its first argument everywhere."""
+
+    init: Callable[[Array], PyTree]  # key -> params
+    hidden: Callable[[PyTree, Array, Array], Array]  # params, token [L, B], mask -> [L, B, D]
+    unembedding: Callable[[PyTree], Array]  # params -> [D, V]: logits are hidden @ unembedding
+    prefill: Callable[[PyTree, Array, Array], tuple[PyTree, Array]]  # params, prompt [L, P], mask
+    # -> what decoding needs of it, hidden of its last token [P, D]
+    blank: Callable[[PyTree, int, int], PyTree]  # what prefill gave, G, T -> an empty cache
+    decode: Callable[..., tuple[Array, PyTree]]  # params, what prefill gave, cache, t, token [P, G]
+    # -> hidden [P, G, D], cache: one token further, at position t of the response
