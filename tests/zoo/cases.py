@@ -71,10 +71,14 @@ def small(name, **changes):
     return replace(config, **(sizes | few | SMALL.get(name, {}) | changes))
 
 
+def in_a_box(config):
+    """Whether the algorithm of a configuration acts in a box only."""
+    return isinstance(config, ddpg.Config | sac.Config)
+
+
 def world(config, spoil=0.0):
     """`drift` with actions that the algorithm of a configuration takes."""
-    in_a_box = isinstance(config, ddpg.Config | sac.Config)
-    return drift(FORCE if in_a_box else CHOICE, spoil)
+    return drift(FORCE if in_a_box(config) else CHOICE, spoil)
 
 
 def budget(config, num_updates):
@@ -114,8 +118,7 @@ def alone(config, keys):
     like = noted(keys[0])
     with jax.debug_key_reuse(True):  # what it finds, it raises while tracing
         begin = jax.jit(start).trace(config, like)
-        state = jax.eval_shape(start, config, like)
-        go_on = jax.jit(window).trace(config, state, jnp.int32(1), jnp.float32(0))
+        go_on = jax.jit(window).trace(config, begin.out_info, jnp.int32(1), jnp.float32(0))
     begin, go_on = (x.lower().compile(compiler_options=QUICK) for x in (begin, go_on))
     USED.clear()
     first = [begin(config, noted(key)) for key in keys]
@@ -138,7 +141,9 @@ class Case:
             jax.vmap(jax.vmap(start, (None, 0)), (0, None)), compiler_options=QUICK
         )(self.configs, self.keys)
         one = jax.vmap(self._counted, (None, 0, None, None))
-        self._window = jax.jit(jax.vmap(one, (0, 0, None, None)))
+        replayed = isinstance(ZOO[name].config, OffPolicyConfig)  # twice the program of a rollout
+        options = QUICK if replayed else None
+        self._window = jax.jit(jax.vmap(one, (0, 0, None, None)), compiler_options=options)
 
     def _counted(self, *args):
         self.num_traces += 1

@@ -55,6 +55,21 @@ VARIANTS = {
     "softly legal values": ("munchausen_dqn", guarded(Discrete(3)), {"exploration": "boltzmann"}),
     "ranks and noise that lasts": ("iqn", drift(), {"replay": "rank", "noisy": "episode"}),
     "a ladder of rates": ("qr_dqn", drift(), {"exploration": "ladder", "layer_norm": True}),
+    "the least of ranked distributions": (
+        "td3",
+        drift(FORCE),
+        {"replay": "rank", "head": "categorical", "layer_norm": True, "value_max": 10.0},
+    ),
+    "two-step soft distributions": (
+        "sac",
+        drift(FORCE),
+        {"n_step": 2, "head": "categorical", "learn_temperature": False, "temperature": 0.1},
+    ),
+    "softly led among the legal": (
+        "discrete_sac",
+        guarded(Discrete(3)),
+        {"replay": "proportional", "layer_norm": True},
+    ),
     "several legal choices": ("rloo", guarded(SEVERAL), {}),
     "gru": ("ppo", drift(), MEMORY | {"memory": "gru"}),
     "lstm": ("impala", drift(), MEMORY | {"memory": "lstm"}),
