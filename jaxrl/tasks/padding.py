@@ -34,7 +34,8 @@ def prompts_of(
 ) -> Prompts:
     """Prompts of rows of tokens, numbered from `first_index`."""
     token, mask = (jnp.asarray(x) for x in left_padded(rows, pad, length))
-    return Prompts(token, mask, jnp.arange(len(rows), dtype=jnp.int32) + first_index, answer)
+    index = np.arange(first_index, first_index + len(rows), dtype=np.int32)
+    return Prompts(token, mask, jnp.asarray(index), answer)
 
 
 def response_of(groups: Sequence[Rows], vocabulary: Vocabulary, length: int) -> Response:

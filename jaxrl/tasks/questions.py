@@ -57,6 +57,9 @@ Draw = Callable[[np.random.Generator, int], Question]
 
 Reward = Callable[[Prompts, Response], Array]
 
+Numbers = Array | np.ndarray
+"""NumPy's in a `Question`, jax's in an `Answer`."""
+
 
 def questions(draw: Draw, mix: Mix) -> tuple[list[tuple[int, Question]], list[Question]]:
     """Questions to learn from, each with its level, and other ones to be tested on.
@@ -153,7 +156,7 @@ def _answer(tokenizer: Tokenizer, rows: list[tuple[int, Question]], num_tokens: 
     return Answer(
         jnp.asarray(token.T),
         jnp.asarray(mask.T),
-        jnp.array([q.ends for _, q in rows]),
-        jnp.array([level for level, _ in rows], jnp.int32),
+        jnp.asarray(np.array([q.ends for _, q in rows])),
+        jnp.asarray(np.array([level for level, _ in rows], np.int32)),
         jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *(q.about for _, q in rows)),
     )
