@@ -51,6 +51,20 @@ def response_of(groups: Sequence[Rows], vocabulary: Vocabulary, length: int) -> 
     return shown(token, mask, jnp.ones(token.shape[1:], bool))
 
 
+def prompts_from_text(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Prompts:
+    """Prompts of texts."""
+    rows = [tokenizer.encode(text) for text in texts]
+    return prompts_of(rows, tokenizer.vocabulary.pad, length)
+
+
+def response_from_text(
+    tokenizer: Tokenizer, texts: Sequence[Sequence[str]], length: int
+) -> Response:
+    """Whole responses of texts, as many for each prompt, [P][G]."""
+    groups = [[tokenizer.encode(text) for text in group] for group in texts]
+    return response_of(groups, tokenizer.vocabulary, length)
+
+
 def shown(token: Array, mask: Array, ended: Array) -> Response:
     """A response that nobody sampled: its log-probabilities are 0."""
     return Response(token, mask, jnp.zeros(token.shape, jnp.float32), ended)

@@ -25,7 +25,7 @@ def sorting(prompt, said, ended):
 
 
 def countdown(prompt, said, ended, form):
-    numbers, target = re.fullmatch(r"(\d+):(\d+)=", prompt).groups()
+    numbers, target = prompt.removesuffix("=").split(":")
     text = "".join(said)
     uses_all = Counter(re.findall(r"\d", text)) == Counter(numbers)
     formed = ended and uses_all and re.fullmatch(r"\d([-+*]\d)*", text) is not None

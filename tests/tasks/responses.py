@@ -58,6 +58,7 @@ def said(chance, kind, right, size):
 
 def words(task: Task, response: Response):
     """The names of the tokens before the end, and whether it came: [P][G]."""
+    assert task.tokenizer is not None
     decode = task.tokenizer.decode
     token, mask, ended = (np.asarray(x) for x in (response.token, response.mask, response.ended))
 
