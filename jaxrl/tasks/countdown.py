@@ -101,7 +101,7 @@ def judged(prompts: Prompts, response: Response) -> tuple[Array, Array, Array]:
         further = _read(reading, token)
         done = ~reading.waiting & (reading.left.sum(-1, dtype=jnp.int32) == 0)
         valid = reading.valid & jnp.where(ends, done, further.valid)
-        further = _where(mask & ~ends, further, reading)
+        further = _where(mask, further, reading)
         return further._replace(valid=jnp.where(mask, valid, reading.valid)), valid & mask
 
     steps = (response.token, response.mask, end(response))

@@ -82,7 +82,7 @@ def test_what_is_no_number_is_told_with_its_sample(number, shown):
 @pytest.mark.parametrize(
     ("judge", "words"),
     [
-        (lambda p, r: [1.0], ("'mine' must give 32 numbers", "not 1")),
+        (lambda p, r: [1.0], (f"'mine' must give {NUM_PROMPTS * len(KINDS)} numbers", "not 1")),
         (lambda p, r: 1.0, ("'mine' must give a number for each response, not 1.0",)),
         (lambda p, r: p[99], ("'mine' raised IndexError",)),
     ],

@@ -5,7 +5,7 @@ import numpy as np
 
 from jaxrl.text import Response, Task, take
 
-KINDS = ("right", "cut", "changed", "longer", "garbage", "babble", "silent", "empty")
+KINDS = ("right", "cut", "changed", "longer", "garbage", "babble", "silent", "empty", "stutter")
 
 
 def some(task: Task, count: int):
@@ -50,6 +50,8 @@ def said(chance, kind, right, size):
             return other[: chance.integers(1, 6)], True
         case "babble":
             return other, False
+        case "stutter":  # the token that ends a response, where it does not
+            return [*right, 1, other[0]], True
         case "silent":
             return [], True
         case _:

@@ -142,6 +142,31 @@ def test_a_response_of_another_length_is_told(name):
         task.reward(prompts, short)
 
 
+@pytest.mark.parametrize(("node", "other"), [("a", 0), ("a", 1), ("u", 23)])
+def test_a_token_that_is_no_node_is_no_step(node, other):
+    """Nor does it count as the nearest one; 23 is the letter of the node that no edge leads to."""
+    task, prompts, shown, reward = walks()
+    assert task.tokenizer is not None
+    old = task.tokenizer.encode(node)[0]
+    there = (shown.token == old) & shown.mask
+    spoilt = shown._replace(token=np.where(there, np.int32(other), shown.token))
+    after = lanes(task.reward, prompts, one_lane(spoilt))[0]
+    passed = there.any(0) & (reward > 0)
+    assert passed.any() and not after[passed].any()
+
+
+@functools.cache
+def walks():
+    """Random walks from everywhere, most of them long, and their rewards."""
+    task = make_task("random_walks", num_train=300, num_test=10)
+    shown = jax.tree.map(np.asarray, jax.jit(task.demonstration)(task.train))
+    return task, task.train, shown, lanes(task.reward, task.train, one_lane(shown))[0]
+
+
+def one_lane(response):
+    return jax.tree.map(lambda x: x[None], response)
+
+
 def test_worked_numbers():
     """2 + 3 · 7 from the left is 35; of three digits and the end of "31", half are right."""
     assert oracle.countdown("237:35=", list("2+3*7"), True, 0.1)[1] == 1.0
