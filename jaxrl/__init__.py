@@ -14,7 +14,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl import envs as envs
     from jaxrl import networks as networks
-    from jaxrl import tasks as tasks
     from jaxrl import types as types
     from jaxrl import zoo as zoo
     from jaxrl.algorithms import a2c as a2c
