@@ -4,8 +4,11 @@ Time is axis 0: a prompt is [L, P], padded on the left; a response [T, P, G], pa
 of G responses to each of P prompts. Masks say which tokens count; no mask is made from tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 from jaxrl.types import Array, PyTree
 
@@ -16,6 +19,14 @@ class Vocabulary(NamedTuple):
     size: int
     eos: int  # ends a response, and belongs to it
     pad: int  # stands where nothing is, and is never read
+
+
+class Tokenizer(NamedTuple):
+    """Text as tokens and back; neither adds or drops a token that means something."""
+
+    vocabulary: Vocabulary
+    encode: Callable[[str], list[int]]
+    decode: Callable[[Sequence[int]], str]
 
 
 class Prompts(NamedTuple):
@@ -44,7 +55,9 @@ class Task(NamedTuple):
     test: Prompts
     num_tokens: int  # T, the longest response
     reward: Callable[[Prompts, Response], Array]  # -> [P, G]
-    demonstration: Callable[[Prompts], Response]  # a right response to each prompt, [T, P, 1]
+    demonstration: Callable[[Prompts], Response]  # a response to learn from, [T, P, 1]
+    tokenizer: Tokenizer | None = None  # what shows its tokens as text, where there is one
+    step_reward: Callable[[Prompts, Response], Array] | None = None  # of each token, [T, P, G]
 
 
 class LanguageModel(NamedTuple):
@@ -58,3 +71,25 @@ class LanguageModel(NamedTuple):
     blank: Callable[[PyTree, int, int], PyTree]  # what prefill gave, G, T -> an empty cache
     decode: Callable[..., tuple[Array, PyTree]]  # params, what prefill gave, cache, t, token [P, G]
     # -> hidden [P, G, D], cache: one token further, at position t of the response
+
+
+def take(prompts: Prompts, rows: Array) -> Prompts:
+    """Some of the prompts, by their places."""
+    answer = jax.tree.map(lambda x: x[rows], prompts.answer)
+    return Prompts(prompts.token[:, rows], prompts.mask[:, rows], prompts.index[rows], answer)
+
+
+def lengths(response: Response) -> Array:
+    """How many tokens each response has, its end included, [P, G]."""
+    return response.mask.sum(0, dtype=jnp.int32)
+
+
+def last(response: Response) -> Array:
+    """Whether a token is the last of its response, [T, P, G]."""
+    following = jnp.concatenate([response.mask[1:], jnp.zeros_like(response.mask[:1])])
+    return response.mask & ~following
+
+
+def end(response: Response) -> Array:
+    """Whether a token is the one that ends its response; a response that was cut has none."""
+    return last(response) & response.ended[None]

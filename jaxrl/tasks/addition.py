@@ -1,0 +1,43 @@
+"""Addition: "12+34=" asks for "46"."""
+
+import numpy as np
+
+from jaxrl import checks
+from jaxrl.tasks.characters import characters
+from jaxrl.tasks.questions import EASY, HARD, Mix, Question, exact_match, questions, task
+from jaxrl.text import Task
+
+
+def addition(
+    digits: int = 2,
+    num_train: int = 2000,
+    num_test: int = 200,
+    easy: float = 0.0,
+    hard: float = 0.0,
+    spare: int = 0,
+    seed: int = 0,
+) -> Task:
+    """The sum of two numbers; the reward is 1 for it and its end, and 0 for all else.
+
+    Two operands that are held out for the test are in no prompt to learn from, in neither order.
+
+    Args:
+      digits: of each operand at most; an easy one has one, a hard one twice as many.
+      easy, hard: shares of the prompts to learn from.
+      spare: how many tokens a response may be longer than the longest right one.
+    """
+    checks.at_least(1, digits=digits)
+    checks.at_least(0, spare=spare)
+    longest = digits * (2 if hard else 1) + 1
+    drawn = questions(_draw(digits), Mix(num_train, num_test, easy, hard, seed))
+    return task(characters("0123456789+="), drawn, longest + 1 + spare, exact_match)
+
+
+def _draw(digits: int):
+    bounds = {EASY: (0, 10), HARD: (10 ** (2 * digits - 1), 10 ** (2 * digits))}
+
+    def draw(chance: np.random.Generator, level: int) -> Question:
+        a, b = chance.integers(*bounds.get(level, (0, 10**digits)), size=2).tolist()
+        return Question(f"{a}+{b}=", str(a + b), key=(min(a, b), max(a, b)))
+
+    return draw

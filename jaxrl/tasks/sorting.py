@@ -1,0 +1,60 @@
+"""Sorting: "3142=" asks for "1234"."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl import checks
+from jaxrl.tasks.characters import characters
+from jaxrl.tasks.questions import EASY, HARD, Mix, Question, matches, questions, task
+from jaxrl.text import Prompts, Response, Task
+from jaxrl.types import Array
+
+DIGITS = "0123456789"
+
+
+def sorting(
+    length: int = 6,
+    num_train: int = 2000,
+    num_test: int = 200,
+    easy: float = 0.0,
+    hard: float = 0.0,
+    spare: int = 0,
+    seed: int = 0,
+) -> Task:
+    """Some digits in order; the reward is the share of places that are right.
+
+        R = Σₜ rₜ,  rₜ = 1[yₜ = y*ₜ] / (n + 1)   for n digits and the end
+
+    Args:
+      length: of 2 digits to this many; an easy prompt has one, a hard one twice as many.
+      easy, hard: shares of the prompts to learn from.
+      spare: how many tokens a response may be longer than the longest right one.
+    """
+    checks.at_least(2, length=length)
+    checks.at_least(0, spare=spare)
+    longest = length * (2 if hard else 1)
+    drawn = questions(_draw(length), Mix(num_train, num_test, easy, hard, seed))
+    return task(characters(DIGITS + "="), drawn, longest + 1 + spare, places, place)
+
+
+def places(prompts: Prompts, response: Response) -> Array:
+    """The share of places that are right, that of the end included, [P, G]."""
+    return matches(prompts, response).sum(0, dtype=jnp.float32) / _count(prompts)[:, None]
+
+
+def place(prompts: Prompts, response: Response) -> Array:
+    """What each place that is right adds to it, [T, P, G]."""
+    return matches(prompts, response).astype(jnp.float32) / _count(prompts)[None, :, None]
+
+
+def _count(prompts: Prompts) -> Array:
+    return prompts.answer.mask.sum(1, dtype=jnp.float32)
+
+
+def _draw(length: int):
+    def draw(chance: np.random.Generator, level: int) -> Question:
+        count = {EASY: 1, HARD: 2 * length}.get(level) or int(chance.integers(2, length + 1))
+        items = "".join(map(str, chance.integers(0, 10, size=count).tolist()))
+        return Question(f"{items}=", "".join(sorted(items)))
+
+    return draw
