@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl.config import random_search as random_search
     from jaxrl.formulas import *
     from jaxrl.runtime.load import load as load
+    from jaxrl.runtime.support import support_warning as support_warning
     from jaxrl.runtime.sweep import sweep as sweep
     from jaxrl.train import evaluate as evaluate
     from jaxrl.train import make_offline as make_offline
@@ -43,6 +44,7 @@ else:
         "random_search": "jaxrl.config",
         "sweep": "jaxrl.runtime.sweep",
         "load": "jaxrl.runtime.load",
+        "support_warning": "jaxrl.runtime.support",
     }
 
     def _inside(folder=""):

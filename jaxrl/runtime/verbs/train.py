@@ -197,9 +197,12 @@ def _finished(made: Any, position: Any, path: Path) -> int:
     """Evaluate, write what is left to write, and say where it is."""
     from jaxrl.runtime import drive, finish
     from jaxrl.runtime.programs import programs
+    from jaxrl.runtime.support import support_warning
 
     functions = programs(made)
     run = finish.finish(made, functions, position, path)
+    if warning := support_warning(run.config, run.metrics):
+        print(f"jaxrl: {warning}", file=sys.stderr)
     steps = functions.training.steps(position.update) * made.seeds
     speed = steps / max(position.seconds, 1e-9)
     seeds = "" if made.seeds == 1 else f" over {made.seeds} seeds"
