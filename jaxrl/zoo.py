@@ -18,11 +18,12 @@ from jaxrl.algorithms import (
     sac,
     trpo,
 )
-from jaxrl.config import replace, unknown
-from jaxrl.families.off_policy import check_replay, replay
-from jaxrl.loops import Pace, episodic, off_policy, on_policy
+from jaxrl.config import replace, title, unknown
+from jaxrl.data import Buffer, fixed
+from jaxrl.families.off_policy import OffPolicyConfig, check_data, check_replay, replay
+from jaxrl.loops import Pace, episodic, off_policy, offline, on_policy
 from jaxrl.tuned import TUNED
-from jaxrl.types import Algorithm, Env, Learner
+from jaxrl.types import Algorithm, Env, Learner, Transition
 
 
 class Budget(NamedTuple):
@@ -76,6 +77,25 @@ def _episodic(config: Any, env: Env, learner: Learner) -> Algorithm:
 def _off_policy(config: Any, env: Env, learner: Learner) -> Algorithm:
     check_replay(config)
     return off_policy(env, learner, replay(config), _pace(config))
+
+
+def from_data(config: Any, learner: Learner, data: Transition) -> Algorithm:
+    """The loop of a learner that learns from a data set in place of its own replay."""
+    check_data(config, *data.reward.shape)
+
+    def over(capacity: int, num_envs: int) -> Buffer:
+        return replay(replace(config, capacity=capacity, num_envs=num_envs))
+
+    num_gradients = data_budget(config).steps_per_update
+    return offline(learner, fixed(data, over), data, num_gradients, config.batch_size)
+
+
+def data_budget(config: Any) -> Budget:
+    """What training from a data set does with gradient steps."""
+    if not isinstance(config, OffPolicyConfig):
+        raise ValueError(f"dataset needs an algorithm that learns from replay, not {title(config)}")
+    steps = config.num_iterations * config.num_gradients
+    return Budget(steps, "num_iterations × num_gradients", learner_updates=steps)
 
 
 CONTINUING = Loop(_on_policy, _rollout_budget)

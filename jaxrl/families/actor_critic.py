@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxrl.families.critics import Critics, Jury, drawn, least
 from jaxrl.families.policy import ActorCritic
 from jaxrl.families.temperature import Temperature
-from jaxrl.families.value_head import Head
+from jaxrl.families.value_head import Head, beyond
 from jaxrl.networks import Network, action_mask, masked
 from jaxrl.optim.optimizer import Optimizer
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, once
@@ -100,6 +100,10 @@ def improved(
     opt_state = ActorCritic(actor[1], critic_opt)
     followed = parts.follow(state.target, _followed(parts, params), count)
     told |= once(value_loss=numbers[0], q=numbers[1], grad_norm=numbers[-1])
+    told |= beyond(
+        parts.head,
+        lambda head: _target(parts._replace(head=head), k_target, state, sample.data, alpha),
+    )
     told |= once(lr=parts.optimizer.schedule(state.num_updates))
     return LearnerState(params, opt_state, count, followed, actor[2]), told, numbers[2:-1]
 

@@ -88,3 +88,12 @@ def check_replay(config: Any) -> None:
     demand(
         config.batch_size <= room, "capacity", f"hold batch_size = {config.batch_size} and {window}"
     )
+
+
+def check_data(config: Any, num_steps: int, num_envs: int) -> None:
+    """Whether a data set holds a window of `n_step` steps: one sentence if not."""
+    if num_steps < config.n_step:
+        raise ValueError(
+            f"dataset must hold a window of {title(config)}.n_step = {config.n_step} steps of "
+            f"each of its {num_envs} environments, not {num_steps} steps"
+        )

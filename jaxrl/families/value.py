@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.families.explore import Exploration
-from jaxrl.families.value_head import Head, taken
+from jaxrl.families.value_head import Head, beyond, taken
 from jaxrl.families.value_target import Look, Rule
 from jaxrl.formulas.selection import greedy
 from jaxrl.networks import action_mask
@@ -111,6 +111,7 @@ def improved(
     value_loss, q, grad_norm = reported[0], reported[1], reported[-1]
     metrics = once(value_loss=value_loss, q=q, grad_norm=grad_norm)
     metrics |= once(lr=optimizer.schedule(state.num_updates), epsilon=parts.rate(state))
+    metrics |= beyond(head, lambda head: parts.rule(head, looks, data))
     params, count = unpack(flat), state.num_updates + 1
     new = LearnerState(params, opt_state, count, parts.follow(state.target, params, count))
     return new, metrics, reported[2:-1]
