@@ -25,6 +25,7 @@ PINS = {
     # rejax reads the five-tuple that `step` returned before gymnax 1.0.
     "rejax": ["rejax==0.1.3", "gymnax==0.0.9"],
     "sbx": ["torch==2.13.0", "stable-baselines3==2.9.2", "sbx-rl==0.28.0", "gymnasium==1.4.0"],
+    "flashbax": ["flashbax==0.1.3"],  # `benchmarks.replay` runs it
 }
 SBX_STEPS = 100_000  # at most, for it is slow
 ROUNDS = 3
