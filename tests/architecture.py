@@ -19,7 +19,7 @@ LEVELS = (
     ({"networks"}, {"envs"}, {"tasks"}, {"data"}, {"optim"}),
     ({"families"}, {"loops"}),
     ({"algorithms"},),
-    ({"zoo", "train"},),
+    ({"tuned", "zoo", "train"},),
     ({"runtime"}, {"index", "objectives"}),
     ({"__main__"},),
 )
