@@ -77,14 +77,20 @@ def seen(data: Any) -> jax.Array:
     return sum((x.astype(jnp.float32).sum() for x in leaves), jnp.zeros(()))
 
 
+def learnt(priority: jax.Array, number: jax.Array) -> jax.Array:
+    """Priorities that depend on all that was read, as a learner's do."""
+    return priority + 1e-9 * jnp.tanh(number)
+
+
 def turn_of_ours(buffer: Buffer) -> Callable[..., Any]:
     """State, chance, priorities -> state and what was seen."""
 
     def turn(state: Any, chance: Any, priority: jax.Array) -> tuple[Any, jax.Array]:
         state = buffer.add(state, side_by_side(step(jnp.zeros(4))))
         sample = buffer.sample(state, chance)
-        state = buffer.reprioritise(state, sample.index, priority)
-        return state, seen((sample.data, sample.weight))
+        number = seen((sample.data, sample.weight))
+        state = buffer.reprioritise(state, sample.index, learnt(priority, number))
+        return state, number
 
     return turn
 
@@ -97,8 +103,8 @@ def turn_of_peer(buffer: Any) -> Callable[..., Any]:
         sample = buffer.sample(state, chance)
         if not hasattr(buffer, "set_priorities"):
             return state, seen(sample.experience)
-        state = buffer.set_priorities(state, sample.indices, priority)
-        return state, seen((sample.experience, sample.probabilities))
+        number = seen((sample.experience, sample.probabilities))
+        return buffer.set_priorities(state, sample.indices, learnt(priority, number)), number
 
     return turn
 

@@ -19,7 +19,7 @@ from jaxrl.algorithms import (
     trpo,
 )
 from jaxrl.config import replace, unknown
-from jaxrl.families.off_policy import check_replay, replay
+from jaxrl.families.off_policy import Around, check_replay, plain, replay
 from jaxrl.loops import Pace, episodic, off_policy, on_policy
 from jaxrl.tuned import TUNED
 from jaxrl.types import Algorithm, Env, Learner
@@ -73,9 +73,10 @@ def _episodic(config: Any, env: Env, learner: Learner) -> Algorithm:
     return episodic(env, learner, config.num_envs, config.num_steps, config.group_size)
 
 
-def _off_policy(config: Any, env: Env, learner: Learner) -> Algorithm:
+def replayed(config: Any, env: Env, learner: Learner, around: Around = plain) -> Algorithm:
+    """The off-policy loop of a configuration, with a combinator around its ring."""
     check_replay(config)
-    return off_policy(env, learner, replay(config), _pace(config))
+    return off_policy(env, learner, replay(config, around), _pace(config))
 
 
 CONTINUING = Loop(_on_policy, _rollout_budget)
@@ -84,7 +85,7 @@ CONTINUING = Loop(_on_policy, _rollout_budget)
 WHOLE = Loop(_episodic, _rollout_budget)
 """Whole trajectories from fresh starts, in groups."""
 
-REPLAYED = Loop(_off_policy, _replay_budget)
+REPLAYED = Loop(replayed, _replay_budget)
 """Environments that never stop, and batches from a buffer."""
 
 

@@ -99,6 +99,7 @@ def ring(capacity: int, num_envs: int, choose: Callable[[int], Choice]) -> Buffe
             functools.partial(_after, layout),
             functools.partial(_span, layout),
             _whole,
+            _whole,
             margin,
         )
 
