@@ -77,9 +77,9 @@ def seen(data: Any) -> jax.Array:
     return sum((x.astype(jnp.float32).sum() for x in leaves), jnp.zeros(()))
 
 
-def learnt(priority: jax.Array, number: jax.Array) -> jax.Array:
-    """Priorities that depend on all that was read, as a learner's do."""
-    return priority + 1e-9 * jnp.tanh(number)
+def learnt(priority: jax.Array, data: Any) -> jax.Array:
+    """Priorities that depend on the data that were read, as errors do, but not on weights."""
+    return priority + 1e-9 * jnp.tanh(seen(data))
 
 
 def turn_of_ours(buffer: Buffer) -> Callable[..., Any]:
@@ -88,9 +88,9 @@ def turn_of_ours(buffer: Buffer) -> Callable[..., Any]:
     def turn(state: Any, chance: Any, priority: jax.Array) -> tuple[Any, jax.Array]:
         state = buffer.add(state, side_by_side(step(jnp.zeros(4))))
         sample = buffer.sample(state, chance)
-        number = seen((sample.data, sample.weight))
-        state = buffer.reprioritise(state, sample.index, learnt(priority, number))
-        return state, number
+        priority = learnt(priority, sample.data)
+        state = buffer.reprioritise(state, sample.index, priority)
+        return state, seen((sample.data, sample.weight))
 
     return turn
 
@@ -103,8 +103,9 @@ def turn_of_peer(buffer: Any) -> Callable[..., Any]:
         sample = buffer.sample(state, chance)
         if not hasattr(buffer, "set_priorities"):
             return state, seen(sample.experience)
-        number = seen((sample.experience, sample.probabilities))
-        return buffer.set_priorities(state, sample.indices, learnt(priority, number)), number
+        priority = learnt(priority, sample.experience)
+        state = buffer.set_priorities(state, sample.indices, priority)
+        return state, seen((sample.experience, sample.probabilities))
 
     return turn
 

@@ -17,7 +17,7 @@ Reward = Callable[[PyTree, PyTree], Array]
 
 
 Ending = Callable[[PyTree, PyTree], Array]
-"""(achieved_goal, desired_goal), of any leading axes -> whether the goal is reached and ends all."""
+"""(achieved_goal, desired_goal), of any leading axes -> whether it is reached, which ends all."""
 
 
 class Task(NamedTuple):

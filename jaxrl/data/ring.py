@@ -133,7 +133,7 @@ def _add(layout: Layout, choice: Choice, state: Ring, transition: Transition) ->
 def _sample(layout: Layout, choice: Choice, state: Ring, noise: Array) -> Sample:
     first, count = _span(layout, state)
     index, weight = choice.pick(state.choice, noise, first[0], count * layout.num_envs)
-    index = index % layout.num_rows
+    index, weight = jax.lax.optimization_barrier((index % layout.num_rows, weight))
     return Sample(_read(state, index), index, weight)
 
 
