@@ -224,7 +224,7 @@ def measured(capacity: int, rounds: int) -> list[list[str]]:
 
 def bytes_of(tree: Any) -> int:
     """What arrays take, or would take."""
-    return sum(x.size * jax.dtypes.itemsize_bits(x.dtype) // 8 for x in jax.tree.leaves(tree))
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def breakout_rows() -> Iterator[list[str]]:
