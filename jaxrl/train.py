@@ -11,6 +11,7 @@ from jaxrl.config import validate
 from jaxrl.data.conform import conform, conform_actions, named
 from jaxrl.envs import make
 from jaxrl.families.normalise import normalised
+from jaxrl.families.off_policy import Around, OffPolicyConfig
 from jaxrl.families.policy import ActorCritic
 from jaxrl.families.settings import OnPolicyConfig, Setting, check
 from jaxrl.loops.acting import LoopState
@@ -243,6 +244,18 @@ def build(config: Any, env: Env, setting: Setting) -> tuple[Algorithm, Learner]:
     if isinstance(config, OnPolicyConfig):
         learner = normalised(config, learner, config.num_envs)
     return entry.loop.make(config, env, learner), learner
+
+
+def with_replay(training: Training, config: Any, around: Around) -> Training:
+    """The training run that `config` made, with a combinator of `jaxrl.data` around its replay.
+
+    Args:
+      around: buffer -> buffer: `hindsight`, `chained`, `stacked`, `packed`, or one after the other.
+    """
+    if not isinstance(config, OffPolicyConfig):
+        raise TypeError(f"config must be an off-policy configuration, not {config!r}")
+    algorithm = zoo.replayed(config, training.env, training.learner, around)
+    return dataclasses.replace(training, algorithm=algorithm)
 
 
 class Evaluation(NamedTuple):

@@ -20,7 +20,14 @@ from jaxrl.algorithms import (
 )
 from jaxrl.config import replace, title, unknown
 from jaxrl.data import Buffer, fixed
-from jaxrl.families.off_policy import OffPolicyConfig, check_data, check_replay, replay
+from jaxrl.families.off_policy import (
+    Around,
+    OffPolicyConfig,
+    check_data,
+    check_replay,
+    plain,
+    replay,
+)
 from jaxrl.loops import Pace, episodic, off_policy, offline, on_policy
 from jaxrl.tuned import TUNED
 from jaxrl.types import Algorithm, Env, Learner, Transition
@@ -74,9 +81,10 @@ def _episodic(config: Any, env: Env, learner: Learner) -> Algorithm:
     return episodic(env, learner, config.num_envs, config.num_steps, config.group_size)
 
 
-def _off_policy(config: Any, env: Env, learner: Learner) -> Algorithm:
+def replayed(config: Any, env: Env, learner: Learner, around: Around = plain) -> Algorithm:
+    """The off-policy loop of a configuration, with a combinator around its ring."""
     check_replay(config)
-    return off_policy(env, learner, replay(config), _pace(config))
+    return off_policy(env, learner, replay(config, around), _pace(config))
 
 
 def from_data(config: Any, learner: Learner, data: Transition) -> Algorithm:
@@ -104,7 +112,7 @@ CONTINUING = Loop(_on_policy, _rollout_budget)
 WHOLE = Loop(_episodic, _rollout_budget)
 """Whole trajectories from fresh starts, in groups."""
 
-REPLAYED = Loop(_off_policy, _replay_budget)
+REPLAYED = Loop(replayed, _replay_budget)
 """Environments that never stop, and batches from a buffer."""
 
 

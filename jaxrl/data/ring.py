@@ -129,6 +129,7 @@ def ring(capacity: int, num_envs: int, choose: Callable[[int], Choice]) -> Buffe
             functools.partial(_after, layout),
             functools.partial(_span, layout),
             _whole,
+            _whole,
             margin,
         )
 
@@ -162,7 +163,7 @@ def _add(layout: Layout, choice: Choice, state: Ring, transition: Transition) ->
 def _sample(layout: Layout, choice: Choice, state: Ring, noise: Array) -> Sample:
     first, count = _span(layout, state)
     index, weight = choice.pick(state.choice, noise, first[0], count * layout.num_envs)
-    index = index % layout.num_rows
+    index, weight = jax.lax.optimization_barrier((index % layout.num_rows, weight))
     return Sample(_read(state, index), index, weight)
 
 

@@ -1,5 +1,6 @@
 """What off-policy configurations share: fields, the replay they ask for, target networks."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -34,7 +35,16 @@ class OffPolicyConfig(BasicConfig):
     activation: Literal["tanh", "relu", "silu", "gelu", "elu"] = "relu"
 
 
-def replay(config: Any) -> Buffer:
+Around = Callable[[Buffer], Buffer]
+"""A combinator that stands around a ring, and inside of `n_step`."""
+
+
+def plain(buffer: Buffer) -> Buffer:
+    """The buffer as it is."""
+    return buffer
+
+
+def replay(config: Any, around: Around = plain) -> Buffer:
     """The buffer that a configuration asks for, and what learners see of it."""
     size = (config.capacity, config.num_envs)
     if config.replay == "uniform":
@@ -43,7 +53,7 @@ def replay(config: Any) -> Buffer:
         buffer = prioritised(*size, config.priority_exponent)
     else:
         buffer = ranked(*size, config.priority_exponent)
-    return n_step(buffer, config.n_step, config.gamma)
+    return n_step(around(buffer), config.n_step, config.gamma)
 
 
 def importance(config: Any, setting: Setting, state: LearnerState, weight: Array) -> Array:
