@@ -116,6 +116,22 @@ ZOO: dict[str, Entry] = {
         dqn.learner,
         REPLAYED,
     ),
+    "r2d2": Entry(
+        dqn.Config(
+            target="double",
+            dueling=True,
+            squash=True,
+            replay="proportional",
+            n_step=3,
+            memory="lstm",
+            sequence_length=20,
+            burn_in=4,
+            batch_size=32,
+            learning_starts=2000,
+        ),
+        dqn.learner,
+        REPLAYED,
+    ),
 }
 
 DEFAULT_STEPS = 500_000

@@ -17,6 +17,7 @@ from jaxrl.formulas.distributional import (
     quantile_huber_loss,
     quantile_midpoints,
 )
+from jaxrl.formulas.returns import squashed_return, stretched_return
 from jaxrl.formulas.value_losses import huber_loss
 from jaxrl.formulas.value_targets import td_target
 from jaxrl.numerics import expectation, plogp
@@ -112,6 +113,22 @@ def implicit_head(kappa: Scalar) -> Head:
         target=target,
         loss=loss,
         error=lambda x, target: jnp.abs(target.mean(-1) - x.mean(-1)),
+    )
+
+
+def squashed(head: Head) -> Head:
+    """A head of expected returns or of quantiles whose numbers are on the scale of R2D2's h.
+
+    y = h(r + γ h⁻¹(x′)),  h = `squashed_return`
+    """
+
+    def target(reward: Array, discount: Array, numbers: Array) -> Array:
+        return squashed_return(head.target(reward, discount, stretched_return(numbers)))
+
+    return head._replace(
+        mean=lambda x: head.mean(stretched_return(x)),
+        mixture=lambda x, prob: squashed_return(head.mixture(stretched_return(x), prob)),
+        target=target,
     )
 
 

@@ -31,7 +31,10 @@ SIZES = {
 }
 """What every algorithm is made small by, where it has such a field."""
 
-SMALL = {"reinforce": {"group_size": 1}}
+SMALL = {
+    "reinforce": {"group_size": 1},
+    "r2d2": {"memory_size": 3, "sequence_length": 4, "burn_in": 1, "n_step": 2},
+}
 """And what is an algorithm's own."""
 
 FEW = {"num_steps": 2}
