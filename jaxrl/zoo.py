@@ -127,7 +127,6 @@ ZOO: dict[str, Entry] = {
             sequence_length=20,
             burn_in=4,
             batch_size=32,
-            learning_starts=2000,
         ),
         dqn.learner,
         REPLAYED,

@@ -141,7 +141,9 @@ def network(config: Config, setting: Setting) -> ValueNetwork:
             raise ValueError("networks must be None for an implicit head or noisy layers")
         own = settings.network(config, spaces, custom, width * size, 1.0)
         if config.memory is None and jax.tree.leaves(own.carry(1)):
-            raise ValueError("dqn.memory must be 'gru' or 'lstm' for networks that remember, not None")
+            raise ValueError(
+                "dqn.memory must be 'gru' or 'lstm' for networks that remember, not None"
+            )
         made = plain_value_network(own, width, size)
     elif config.memory is None:
         features = (16,) if config.torso == "cnn" else None

@@ -89,8 +89,8 @@ def squashed_return(returns: Array, eps: Scalar = 1e-3) -> Array:
     Array([-1.03,  0.  ,  9.99], dtype=float32)
     """
     checks.fits(checks.same_shape(returns=returns), eps=eps)
-    distance = jnp.abs(returns)  # √(x + 1) − 1 without the difference of two near numbers:
-    return jnp.sign(returns) * distance / (jnp.sqrt(distance + 1) + 1) + eps * returns
+    # √(x + 1) − 1 = x / (√(x + 1) + 1), which is no difference of two near numbers
+    return returns / (jnp.sqrt(jnp.abs(returns) + 1) + 1) + eps * returns
 
 
 def stretched_return(squashed: Array, eps: Scalar = 1e-3) -> Array:
@@ -103,10 +103,10 @@ def stretched_return(squashed: Array, eps: Scalar = 1e-3) -> Array:
     Array([-3.,  0., 99.], dtype=float32)
     """
     checks.fits(checks.same_shape(squashed=squashed), eps=eps)
-    x = jnp.abs(squashed)
-    root = jnp.sqrt(1 + 4 * eps * (x + 1 + eps))
-    excess = 2 * x / (1 + 2 * eps + root)  # √(|G| + 1) − 1: the same without rounding near 0
-    return jnp.sign(squashed) * excess * (excess + 2)
+    distance = jnp.abs(squashed)
+    root = jnp.sqrt(1 + 4 * eps * (distance + 1 + eps))
+    share = 2 / (1 + 2 * eps + root)  # times |x| it is √(|G| + 1) − 1, the base above minus 1
+    return squashed * share * (distance * share + 2)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -58,6 +58,7 @@ class Agent(NamedTuple):
 
 
 TURNS = {"num_steps": 1, "hidden_sizes": (16,), "activation": "tanh"}
+SEQUENCES = {"memory_size": 16, "sequence_length": 6, "burn_in": 2, "learning_starts": 160}
 
 AGENTS = {
     "reinforce": Agent("reinforce", "state", {"group_size": 1}),
@@ -82,6 +83,7 @@ AGENTS = {
     "iqn": Agent("iqn", "action", TURNS),
     "munchausen_dqn": Agent("munchausen_dqn", "action", TURNS),
     "rainbow": Agent("rainbow", "action", TURNS),
+    "r2d2": Agent("r2d2", "action", TURNS | SEQUENCES),
 }
 """What is held to the probes: all of the zoo, and the choices that change what a value is."""
 
@@ -116,15 +118,21 @@ def by_values(agent):
     return isinstance(ZOO[agent.name].config, dqn.Config | pqn.Config)
 
 
+def remembers(agent):
+    """Whether the agent has a memory."""
+    return getattr(settings(agent), "memory", None) is not None
+
+
 def action_values(agent, params, obs):
-    """Action values of observations, [..., 2]."""
+    """Action values of observations along episodes, [episodes, steps, 2]."""
     if agent.name == "pqn":
         return says(critic(agent), params, obs)
     config, spaces = settings(agent), probe(PROBES["constant"]).spaces
     network = dqn.network(config, Setting(spaces, 1))
-    flat = obs.reshape(-1, obs.shape[-1])
-    q = dqn.head(config).mean(network.apply(params, flat, Chance())[0])
-    return q.reshape(*obs.shape[:-1], 2)
+    num_episodes, num_steps, _ = obs.shape
+    start, on = network.carry(num_episodes), jnp.zeros((num_steps, num_episodes), bool)
+    said, _ = network.unroll(params, obs.swapaxes(0, 1), start, on, Chance())
+    return dqn.head(config).mean(said.numbers).swapaxes(0, 1)
 
 
 def opinion(agent, params, obs):
