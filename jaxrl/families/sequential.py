@@ -22,11 +22,11 @@ from jaxrl.networks.value import Chance, Said, ValueNetwork
 from jaxrl.types import Array, LearnerState, PyTree, Rollout, Scalar, Transition
 
 
-class Stretch(NamedTuple):
-    """A part of sequences, and ahead of which steps the memory is emptied, [L, B, ...]."""
+class Pass(NamedTuple):
+    """What a network says along sequences, from the stored memory on, [L, B, ...]."""
 
-    steps: Transition
-    reset: Array
+    numbers: Array
+    carries: PyTree  # the memory after each step
 
 
 def sequences(n: int, gamma: Scalar, burn_in: int, share: Scalar) -> Study:
@@ -39,43 +39,37 @@ def sequences(n: int, gamma: Scalar, burn_in: int, share: Scalar) -> Study:
     """
 
     def view(network: ValueNetwork, state: LearnerState, data: Transition, luck: Chances) -> View:
-        early, late = parted(data, burn_in)
-        experience, last = windows(late.steps, n, gamma)
+        reset, learnt = starts(data.done), slice(burn_in, None)
+        steps, anew = part((data._replace(extras=()), reset), learnt)
+        experience, last = windows(steps, n, gamma)
 
-        def along(params: PyTree, memory: PyTree, chance: Chance) -> tuple[Said, PyTree]:
-            return network.unroll(params, late.steps.obs, memory, late.reset, chance)
+        def passed(params: PyTree, chance: Chance) -> Pass:
+            said, carries = network.unroll(params, data.obs, data.extras, reset, chance)
+            return Pass(said.numbers, carries)
 
-        def warm(params: PyTree) -> PyTree:
-            if not burn_in:
-                return data.extras
-            obs, reset = early.steps.obs, early.reset
-            return newest(network.unroll(params, obs, data.extras, reset, Chance())[1])
-
-        def ahead(params: PyTree, memory: PyTree, chance: Chance) -> Array:
+        def ahead(params: PyTree, along: Pass, chance: Chance) -> Array:
             def evaluate(obs: PyTree, carry: PyTree) -> Array:
                 return network.step(params, obs, carry, chance)[0].numbers
 
-            said, carries = along(params, memory, chance)
-            after = newest(carries)
-            rollout = Rollout(late.steps, newest(late.steps.next_obs), memory, after)
-            return picked(next_values(evaluate, said.numbers, rollout, carries, after), last)
+            numbers, carries = part(along, learnt)
+            reached, after = part((steps.next_obs, carries), -1)
+            rollout = Rollout(steps, reached, (), after)
+            return picked(next_values(evaluate, numbers, rollout, carries, after), last)
 
-        online, target = warm(state.params), warm(state.target)
+        online, target = passed(state.params, luck.online), passed(state.target, luck.target)
+        memory = part(online.carries, burn_in - 1) if burn_in else data.extras
         look = Look(
-            lambda: along(state.target, target, luck.target)[0].numbers,
+            lambda: target.numbers[learnt],
             lambda: ahead(state.target, target, luck.target),
             lambda: ahead(state.params, online, luck.online),
         )
-        return View(experience, look, lambda params: along(params, online, luck.fitted)[0])
+
+        def said(params: PyTree) -> Said:
+            return network.unroll(params, steps.obs, memory, anew, luck.fitted)[0]
+
+        return View(experience, look, said)
 
     return Study(view, lambda loss: loss.mean(0), lambda error: sequence_priority(error, share))
-
-
-def parted(data: Transition, burn_in: int) -> tuple[Stretch, Stretch]:
-    """The steps that warm the memory up, and those that are learnt from."""
-    whole = Stretch(data._replace(extras=()), starts(data.done))
-    early = jax.tree.map(lambda x: x[:burn_in], whole)
-    return early, jax.tree.map(lambda x: x[burn_in:], whole)
 
 
 def windows(steps: Transition, n: int, gamma: Scalar) -> tuple[Experience, Array]:
@@ -107,6 +101,6 @@ def picked(tree: PyTree, step: Array) -> PyTree:
     return jax.tree.map(pick, tree)
 
 
-def newest(tree: PyTree) -> PyTree:
-    """What belongs to the last step."""
-    return jax.tree.map(lambda x: x[-1], tree)
+def part(tree: PyTree, steps: int | slice) -> PyTree:
+    """What belongs to some steps, or to one."""
+    return jax.tree.map(lambda x: x[steps], tree)

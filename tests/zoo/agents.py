@@ -58,7 +58,8 @@ class Agent(NamedTuple):
 
 
 TURNS = {"num_steps": 1, "hidden_sizes": (16,), "activation": "tanh"}
-SEQUENCES = {"memory_size": 16, "sequence_length": 6, "burn_in": 2, "learning_starts": 160}
+SEQUENCES = {"memory": "gru", "memory_size": 8, "sequence_length": 4, "burn_in": 1}
+SEQUENCES |= {"learning_starts": 96, "epsilon_end": 0.01}  # n-step returns hold what was tried
 
 AGENTS = {
     "reinforce": Agent("reinforce", "state", {"group_size": 1}),
