@@ -48,13 +48,7 @@ def sequences(n: int, gamma: Scalar, burn_in: int, share: Scalar) -> Study:
             return Pass(said.numbers, carries)
 
         def ahead(params: PyTree, along: Pass, chance: Chance) -> Array:
-            def evaluate(obs: PyTree, carry: PyTree) -> Array:
-                return network.step(params, obs, carry, chance)[0].numbers
-
-            numbers, carries = part(along, learnt)
-            reached, after = part((steps.next_obs, carries), -1)
-            rollout = Rollout(steps, reached, (), after)
-            return picked(next_values(evaluate, numbers, rollout, carries, after), last)
+            return picked(reached(network, params, chance, steps, part(along, learnt)), last)
 
         online, target = passed(state.params, luck.online), passed(state.target, luck.target)
         memory = part(online.carries, burn_in - 1) if burn_in else data.extras
@@ -70,6 +64,19 @@ def sequences(n: int, gamma: Scalar, burn_in: int, share: Scalar) -> Study:
         return View(experience, look, said)
 
     return Study(view, lambda loss: loss.mean(0), lambda error: sequence_priority(error, share))
+
+
+def reached(
+    network: ValueNetwork, params: PyTree, chance: Chance, steps: Transition, along: Pass
+) -> Array:
+    """What a network says of what each step reached, with the memory after it, [L, B, A, size]."""
+
+    def evaluate(obs: PyTree, carry: PyTree) -> Array:
+        return network.step(params, obs, carry, chance)[0].numbers
+
+    obs, memory = part((steps.next_obs, along.carries), -1)
+    rollout = Rollout(steps, obs, (), memory)
+    return next_values(evaluate, along.numbers, rollout, along.carries, memory)
 
 
 def windows(steps: Transition, n: int, gamma: Scalar) -> tuple[Experience, Array]:
