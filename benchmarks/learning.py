@@ -88,6 +88,15 @@ MOVING = dict(baseline="moving", lr=3e-3, whiten="batch")
 RECURRENT = dict(
     num_steps=32, lr=1e-3, gamma=0.98, lam=0.8, num_epochs=20, num_minibatches=1, normalise_obs=True
 )
+REMEMBERING = dict(
+    lr=1e-3,
+    anneal_lr=True,
+    gamma=0.98,
+    polyak=0.01,
+    exploration_fraction=0.15,
+    sequence_length=16,
+    learning_starts=2000,
+)
 FREEWAY_ROW = dict(num_envs=64, lr=1e-3, num_minibatches=8, activation="relu")
 NO_VELOCITY = Reference(500.0, 100_000, f"{RL_ZOO}'s PPO-LSTM")
 
@@ -161,6 +170,7 @@ ROWS = (
     Row("discrete_sac", ACROBOT, LIKE_DQN[ACROBOT]),
     Row("ppo", POSITIONS, NO_VELOCITY, "gru", RECURRENT | {"memory": "gru"}, 100_000),
     Row("ppo", POSITIONS, NO_VELOCITY, "lstm", RECURRENT | {"memory": "lstm"}, 100_000),
+    Row("r2d2", POSITIONS, NO_VELOCITY, "", REMEMBERING, 60_000),
     Row("ppo", BREAKOUT, Reference(43.4, 9_900_000, BLINES)),
     Row("ppo", FREEWAY, Reference(38.3, 2_200_000, BLINES), "", FREEWAY_ROW, 2_000_000),
 )

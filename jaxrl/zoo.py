@@ -178,6 +178,21 @@ ZOO: dict[str, Entry] = {
         sac.Config(num_critics=10, num_gradients=80, policy_delay=20), sac.learner, REPLAYED
     ),
     "discrete_sac": Entry(discrete_sac.Config(), discrete_sac.learner, REPLAYED),
+    "r2d2": Entry(
+        dqn.Config(
+            target="double",
+            dueling=True,
+            squash=True,
+            replay="proportional",
+            n_step=3,
+            memory="lstm",
+            sequence_length=20,
+            burn_in=4,
+            batch_size=32,
+        ),
+        dqn.learner,
+        REPLAYED,
+    ),
 }
 
 DEFAULT_STEPS = 500_000

@@ -6,13 +6,12 @@ from jaxrl.data.hindsight import hindsight
 from jaxrl.data.priority import prioritised, ranked
 from jaxrl.data.ring import dataset, fixed, uniform
 from jaxrl.data.shuffle import permutation
-from jaxrl.data.windows import Sequence, n_step, sequences
+from jaxrl.data.windows import n_step, sequences
 
 __all__ = [
     "Buffer",
     "Experience",
     "Sample",
-    "Sequence",
     "chained",
     "dataset",
     "fixed",

@@ -17,6 +17,7 @@ from jaxrl.formulas.distributional import (
     quantile_huber_loss,
     quantile_midpoints,
 )
+from jaxrl.formulas.returns import squashed_return, stretched_return
 from jaxrl.formulas.value_losses import huber_loss
 from jaxrl.formulas.value_targets import td_target
 from jaxrl.numerics import expectation, plogp
@@ -139,6 +140,22 @@ def beyond(head: Head, target: Callable[[Head], Array]) -> Metrics:
         "above_by": above.sum(),
     }
     return {name: Average(x, jnp.float32(mean.size)) for name, x in sums.items()}
+
+
+def squashed(head: Head) -> Head:
+    """A head of expected returns or of quantiles whose numbers are on the scale of R2D2's h.
+
+    y = h(r + γ h⁻¹(x′)),  h = `squashed_return`
+    """
+
+    def target(reward: Array, discount: Array, numbers: Array) -> Array:
+        return squashed_return(head.target(reward, discount, stretched_return(numbers)))
+
+    return head._replace(
+        mean=lambda x: head.mean(stretched_return(x)),
+        mixture=lambda x, prob: squashed_return(head.mixture(stretched_return(x), prob)),
+        target=target,
+    )
 
 
 def taken(numbers: Array, action: Array) -> Array:

@@ -132,7 +132,8 @@ def sound(sample: Sample) -> Sample:
     """The sample, with no weight on rows whose reward is not finite: they stay in the buffer."""
     finite = jnp.isfinite(sample.data.reward)
     data = sample.data._replace(reward=jnp.where(finite, sample.data.reward, 0.0))
-    return sample._replace(data=data, weight=jnp.where(finite, sample.weight, 0.0))
+    rows = finite.reshape(-1, len(sample.weight)).all(0)  # sequences are rows of several steps
+    return sample._replace(data=data, weight=jnp.where(rows, sample.weight, 0.0))
 
 
 def example(env: Env, learner: Learner) -> PyTree:

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,13 @@ CASES = {
     "rainbow, quantile": RAINBOW | {"head": "quantile"},
     "rainbow, implicit": RAINBOW | {"head": "implicit"},
 }
+
+
+class Looks(NamedTuple):
+    """What two networks say of observations."""
+
+    online: Any
+    target: Any
 
 
 @functools.cache
@@ -185,7 +193,7 @@ def test_one_gradient(name, masked):
         data = data._replace(obs=data.obs.obs, next_obs=data.next_obs.obs)
     rows = oracle.wide(data)._replace(action=np.asarray(data.action))
     assert (rows.discount == 0).any() and (rows.discount > 0).any()
-    looks = value.Look(
+    looks = Looks(
         lambda obs: numbers(config, online, obs, chances.online),
         lambda obs: numbers(config, still, obs, chances.target),
     )
@@ -282,8 +290,9 @@ def tried(changes, masked=False, num=20_000, done=NUM_UPDATES):
     state = state._replace(num_updates=jnp.int32(done))
     obs = jax.tree.map(lambda x: jnp.repeat(x[:1], num, 0), sample.data.obs)
     noise = learner.noise(jax.random.key(3), (num,))
-    action = np.asarray(jax.jit(learner.act)(state, obs, noise, ())[0])
-    q, _ = dqn.network(config, setting).apply(state.params, obs, Chance())
+    carry = learner.carry(jax.random.key(0), num)
+    action = np.asarray(jax.jit(learner.act)(state, obs, noise, carry)[0])
+    (q, _), _ = dqn.network(config, setting).step(state.params, obs, (), Chance())
     legal = np.asarray(obs.action_mask[0]) if masked else np.ones(3, bool)
     return np.bincount(action, minlength=3) / num, np.asarray(q[0, :, 0]), legal
 
@@ -313,8 +322,9 @@ def test_the_ladder_has_a_rate_for_each_environment():
     _, _, _, state, sample = scene("dqn")
     obs = jnp.repeat(sample.data.obs[:1], num, 0)
     noise = learner.noise(jax.random.key(3), (num,))
-    action = np.asarray(learner.act(state, obs, noise, ())[0])
-    best = np.asarray(learner.act(state, obs, None, ())[0])
+    carry = learner.carry(jax.random.key(0), num)
+    action = np.asarray(learner.act(state, obs, noise, carry)[0])
+    best = np.asarray(learner.act(state, obs, None, carry)[0])
     other = (action != best).reshape(10, -1).mean(1) * 1.5  # a random one may be the best
     middle = (np.arange(10) + 0.5) / 10
     np.testing.assert_allclose(other, 0.9 ** (1 - middle) * 0.1**middle, atol=0.04)
