@@ -152,18 +152,18 @@ def test_filters_are_the_oracles(top_k, top_p):
     """What may be drawn, how often it is, and the log-probability that is noted down."""
     logits = sample(1, 7, scale=1.5)
     prob = oracle.filtered(logits / 1.3, top_k, top_p)
-    choose = jax.jit(lambda key, x: sampling(1.3, top_k, top_p)(key, x))
-    token, log_prob = choose(jax.random.split(KEY, 4000), np.tile(logits, (4000, 1)))
+    choose = jax.jit(sampling(1.3, top_k, top_p))
+    token, log_prob = choose(jax.random.uniform(KEY, (4000,)), np.tile(logits, (4000, 1)))
     frequencies_match(token, prob)
     assert_near(np.exp(log_prob), prob[np.asarray(token)], 1e-5)
 
 
 def test_temperature_and_mass_are_traced():
     logits = jnp.asarray(sample(2, 50, 7))
-    keys = jax.random.split(KEY, 50)
-    run = jax.jit(lambda t, p: sampling(t, top_p=p)(keys, logits))
+    noise = jax.random.uniform(KEY, (50,))
+    run = jax.jit(lambda t, p: sampling(t, top_p=p)(noise, logits))
     for t, p in ((0.5, 0.9), (1.0, 1.0)):
-        np.testing.assert_array_equal(run(t, p)[0], sampling(t, top_p=p)(keys, logits)[0])
+        np.testing.assert_array_equal(run(t, p)[0], sampling(t, top_p=p)(noise, logits)[0])
     assert (run(0.01, 1.0)[0] == logits.argmax(-1)).mean() > 0.95
 
 
@@ -253,3 +253,14 @@ def test_what_generation_refuses(changes, words):
 def test_what_sampling_refuses(arguments, words):
     with pytest.raises(ValueError, match=words):
         sampling(**arguments)
+
+
+def test_improbable_tokens_are_never_drawn():
+    """At both ends of the noise, with impossible tokens first and last, for few and for many."""
+    for size in (7, 300):
+        logits = np.full((3, size), -np.inf, np.float32)
+        logits[:, 2:5] = [[0.0, -np.inf, 10.0], [0.0, 0.0, 0.0], [-np.inf, 1.0, -200.0]]
+        for noise, expected in ((0.0, [2, 2, 3]), (1 - 2**-24, [4, 4, 3])):
+            token, log_prob = jax.jit(sampling())(np.full(3, noise, np.float32), logits)
+            np.testing.assert_array_equal(token, expected)
+            assert np.isfinite(log_prob).all()
