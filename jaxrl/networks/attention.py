@@ -67,8 +67,8 @@ class Prompt(NamedTuple):
 
 def attention(
     query: Array,
-    key: Array,
-    value: Array,
+    keys: Array,
+    values: Array,
     visible: Array,
     prompt: Prompt | None = None,
     mask: Array | None = None,
@@ -79,25 +79,25 @@ def attention(
 
     Args:
       query: [S, P, G, H, K].
-      key: of its own sequence, as the values, [P, G, J, T, K].
+      keys: of its own sequence, as the values, [P, G, J, T, K].
       visible: which of its own each query sees, bool, fits [P, G, J, H / J, S, T].
       mask: which tokens of the prompt count, bool, [L, P].
     Returns: [S, P, G, H, K].
     Reference: Vaswani et al. 2017, arXiv:1706.03762, eq. 1; Ainslie et al. 2023, arXiv:2305.13245.
     """
     num_queries, num_prompts, group_size, num_heads, size = query.shape
-    query = query.reshape(num_queries, num_prompts, group_size, key.shape[2], -1, size)
+    query = query.reshape(num_queries, num_prompts, group_size, keys.shape[2], -1, size)
     query = jnp.moveaxis(query, 0, 4) / math.sqrt(size)  # [P, G, J, R, S, K]
-    scores = jnp.einsum("pgjrsk,pgjtk->pgjrst", query, key)
+    scores = jnp.einsum("pgjrsk,pgjtk->pgjrst", query, keys)
     scores = jnp.where(visible, scores, UNSEEN)
     if prompt is None or mask is None:
-        seen = jnp.einsum("pgjrst,pgjtk->pgjrsk", jax.nn.softmax(scores, -1), value)
+        seen = jnp.einsum("pgjrst,pgjtk->pgjrsk", jax.nn.softmax(scores, -1), values)
     else:
         before = jnp.einsum("pgjrsk,pjlk->pgjrsl", query, prompt.key)
         before = jnp.where(mask.T.reshape(-1, 1, 1, 1, 1, len(mask)), before, UNSEEN)
         weight = jax.nn.softmax(jnp.concatenate([before, scores], -1), -1)
         before, scores = jnp.split(weight, [len(mask)], -1)
         seen = jnp.einsum("pgjrsl,pjkl->pgjrsk", before, prompt.value)
-        seen += jnp.einsum("pgjrst,pgjtk->pgjrsk", scores, value)
+        seen += jnp.einsum("pgjrst,pgjtk->pgjrsk", scores, values)
     shape = (num_queries, num_prompts, group_size, num_heads, size)
     return jnp.moveaxis(seen, 4, 0).reshape(shape)

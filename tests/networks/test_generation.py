@@ -138,7 +138,7 @@ def test_vmap_over_seeds_is_a_loop():
     run = speaking(early_stop=False)
     several = [weights(MODEL, seed, 0.1) for seed in (1, 2)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *several)
-    keys = jnp.stack([row_keys(jax.random.key(s), 3, 2) for s in (8, 9)])
+    keys = jnp.stack([row_keys(jax.random.key(s), 3, 8) for s in (8, 9)])
     together = jax.vmap(run, (0, 0, None))(keys, stacked, prompts(*PROMPTS))
     for i, params in enumerate(several):
         alone = run(keys[i], params, prompts(*PROMPTS))
