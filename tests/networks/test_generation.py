@@ -9,7 +9,7 @@ import pytest
 
 from jaxrl.networks.beam import beam
 from jaxrl.networks.generation import best_of, generate, row_keys
-from jaxrl.networks.language import language_model
+from jaxrl.networks.language import language_model, read
 from jaxrl.networks.sampling import likeliest, sampling
 from jaxrl.text import Response, Vocabulary
 from tests.formulas.near import assert_near
@@ -126,6 +126,22 @@ def test_a_shared_prompt_equals_repeated_prompts():
     repeated = prompts(*(prompt for prompt in PROMPTS for _ in range(8)))
     apart = speaking()(keys.reshape(24, 1), PARAMS, repeated)
     same(jax.tree.map(lambda x: x.reshape(*x.shape[:-2], 3, 8), apart), spoken())
+
+
+def test_one_token():
+    """Chosen from the prompt alone, and read back from it: there is nothing to decode."""
+    keys, questions = row_keys(KEY, 3, 2), prompts(*PROMPTS)
+
+    @jax.jit
+    def run(params):
+        response = generate(keys, MODEL, params, questions, VOCABULARY, 1, SOFT)
+        return response, read(MODEL, params, questions, response) @ MODEL.unembedding(params)
+
+    response, logits = run(PARAMS)
+    assert response.token.shape == (1, 3, 2) and logits.shape == (1, 3, 2, 11)
+    np.testing.assert_array_equal(response.token, spoken().token[:1, :, :2])
+    for p, prompt in enumerate(PROMPTS):
+        assert_near(logits[0, p, 1], oracle.logits(PARAMS, SHAPE, prompt)[-1], 2e-5)
 
 
 def test_keys_are_all_different():
