@@ -68,6 +68,8 @@ class LanguageModel(NamedTuple):
     unembedding: Callable[[PyTree], Array]  # params -> [D, V]: logits are hidden @ unembedding
     prefill: Callable[[PyTree, Array, Array], tuple[PyTree, Array]]  # params, prompt [L, P], mask
     # -> what decoding needs of it, hidden of its last token [P, D]
+    follow: Callable[[PyTree, PyTree, Array], Array]  # params, what prefill gave,
+    # response [T, P, G] -> hidden [T, P, G, D]: all its tokens at once
     blank: Callable[[PyTree, int, int], PyTree]  # what prefill gave, G, T -> an empty cache
     decode: Callable[..., tuple[Array, PyTree]]  # params, what prefill gave, cache, t, token [P, G]
     # -> hidden [P, G, D], cache: one token further, at position t of the response

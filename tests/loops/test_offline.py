@@ -60,7 +60,7 @@ def test_values_are_the_analytic_ones():
         state, metrics = make_offline(CONFIG, env, steps, 2000)(KEY)
         network = dqn.network(CONFIG, Setting(env.spaces, 1))
         obs = steps.obs.reshape(-1, 2)
-        q = network.apply(state.learner.params, obs, Chance())[0].max((-2, -1))
+        q = network.step(state.learner.params, obs, (), Chance())[0].numbers.max((-2, -1))
         return q, value(row, obs, GAMMA), metrics["steps"].mean
 
     q, true, steps = jax.jit(jax.vmap(one), compiler_options=QUICK)(rows)
