@@ -47,6 +47,17 @@ class Response(NamedTuple):
     ended: Array  # whether it came to its end, or was cut, [P, G]
 
 
+class Answers(NamedTuple):
+    """What a loop hands to a learner: prompts, responses to them, and what these were worth."""
+
+    prompts: Prompts
+    response: Response
+    reward: Array  # [P, G]
+    step_reward: Array | None  # of each token, [T, P, G], where the method asks for it
+    greedy_reward: Array | None  # that of the greedy response, [P, 1], where the method asks for it
+    valid: Array  # whether there is a group to learn from, [P], bool
+
+
 class Task(NamedTuple):
     """Prompts to learn from and others to be tested on, and what a response is worth."""
 
@@ -68,6 +79,8 @@ class LanguageModel(NamedTuple):
     unembedding: Callable[[PyTree], Array]  # params -> [D, V]: logits are hidden @ unembedding
     prefill: Callable[[PyTree, Array, Array], tuple[PyTree, Array]]  # params, prompt [L, P], mask
     # -> what decoding needs of it, hidden of its last token [P, D]
+    follow: Callable[[PyTree, PyTree, Array], Array]  # params, what prefill gave,
+    # response [T, P, G] -> hidden [T, P, G, D]: all its tokens at once
     blank: Callable[[PyTree, int, int], PyTree]  # what prefill gave, G, T -> an empty cache
     decode: Callable[..., tuple[Array, PyTree]]  # params, what prefill gave, cache, t, token [P, G]
     # -> hidden [P, G, D], cache: one token further, at position t of the response
