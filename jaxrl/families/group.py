@@ -131,9 +131,9 @@ def arranged(parts: Parts, state: LearnerState, data: Answers) -> tuple[Batch, P
     if parts.correction is not None:
         old = prompts_last(read_in_parts(parts.voice, state.params, text, num_parts))
         weight = parts.correction(old, behaviour, response.mask)
-    mask = response.mask & data.valid[:, None]
+    mask = response.mask & data.valid[None, :, None]
     if not parts.learn_cut:
-        mask &= response.ended
+        mask &= response.ended[None]
     reward = rewarded(parts, data, ref_log_prob)
     judged = Judged(reward, mask, data.greedy_reward, data.prompts.index)
     advantage, slots = parts.advantage(state.slots, judged)
@@ -201,9 +201,10 @@ def part_loss(
     surrogate = weight * parts.surrogate(log_prob, log_ratio, advantage, bounds)
     if parts.drop_kl is not None:
         surrogate *= off_policy_mask(advantage, log_ratio, mask, parts.drop_kl)
-    clipped = (1 - not_clipped(log_ratio, advantage, *bounds)) * (advantage != 0)
-    numbers = [surrogate, entropy, k3(-token_log_ratio(log_prob, old, mask)), clipped]
-    numbers += [clipped * (advantage < 0), clipped * (advantage >= 0)]
+    clipped = 1 - not_clipped(log_ratio, advantage, *bounds)
+    numbers = [surrogate, entropy, k3(-token_log_ratio(log_prob, old, mask))]
+    low, high = (jnp.where(sign, clipped, 0.0) for sign in (advantage < 0, advantage > 0))
+    numbers += [low + high, low, high]
     each = surrogate - parts.entropy_coef * entropy
     if parts.penalty is not None and ref_log_prob is not None:
         apart = token_log_ratio(log_prob, ref_log_prob, mask)

@@ -15,7 +15,7 @@ from jaxrl.config import config
 from jaxrl.formulas.log_probs import hidden_log_prob_and_entropy
 from jaxrl.networks.generation import generate, row_keys
 from jaxrl.networks.language import language_model, read
-from jaxrl.networks.sampling import greedy, sampling
+from jaxrl.networks.sampling import likeliest, sampling
 from jaxrl.networks.transformer import Shape
 from jaxrl.optim.optimizer import Schedule
 from jaxrl.text import LanguageModel, Prompts, Response, Task
@@ -98,7 +98,7 @@ def voice(model: LanguageModel, task: Task, temperature: Scalar, early_stop: boo
     pad = task.vocabulary.pad
 
     def speak(params: PyTree, prompts: Prompts, keys: Array | None) -> Response:
-        choose = greedy if keys is None else sampling(temperature)
+        choose = likeliest if keys is None else sampling(temperature)
         if keys is None:
             keys = row_keys(jax.random.key(0), len(prompts.index), 1)  # nothing is drawn from them
         asked = keys, model, params, prompts, task.vocabulary, task.num_tokens
