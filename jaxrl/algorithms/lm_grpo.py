@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+from jax.core import Tracer
+
 from jaxrl.config import config, title
 from jaxrl.families import group_slots as slots
 from jaxrl.families import settings
@@ -72,31 +74,34 @@ ALONE = ("greedy", "whitened_return")
 
 def learner(config: Config, setting: LanguageSetting) -> Learner:
     """The learner of a configuration."""
-    check(config, setting.task)
+    return group_learner(parts(config, setting))
+
+
+def parts(config: Config, setting: LanguageSetting) -> Parts:
+    """The slots of a configuration."""
+    check(config)
     task, speaker = setting.task, model(config, setting)
     spoken = voice(speaker, task, config.temperature, config.early_stop)
     taught = warmed(voice(speaker, task, 1.0), task, config)
     passes = Passes(config.num_epochs, config.num_minibatches)
     smoothed = config.advantage == "smoothed"
-    return group_learner(
-        Parts(
-            voice=spoken._replace(init=taught.init),
-            advantage=advantages(config)[config.advantage],
-            ratio=RATIOS[config.ratio],
-            bounds=bounds(config),
-            surrogate=surrogate(config),
-            reduction=slots.reductions(task.num_tokens, config.group_size)[config.reduction],
-            optimizer=settings.optimizer(config, setting, passes.num_steps),
-            passes=passes,
-            num_microbatches=config.num_microbatches,
-            penalty=penalty(config),
-            correction=correction(config),
-            drop_kl=config.drop_kl,
-            entropy_coef=config.entropy_coef,
-            bonus=bonus(config, task),
-            learn_cut=config.learn_cut,
-            slots=groups.smoothed_state(len(task.train.index)) if smoothed else (),
-        )
+    return Parts(
+        voice=spoken._replace(init=taught.init),
+        advantage=advantages(config)[config.advantage],
+        ratio=RATIOS[config.ratio],
+        bounds=bounds(config),
+        surrogate=surrogate(config),
+        reduction=slots.reductions(task.num_tokens, config.group_size)[config.reduction],
+        optimizer=settings.optimizer(config, setting, passes.num_steps),
+        passes=passes,
+        num_microbatches=config.num_microbatches,
+        penalty=penalty(config),
+        correction=correction(config),
+        drop_kl=config.drop_kl,
+        entropy_coef=config.entropy_coef,
+        bonus=bonus(config, task),
+        learn_cut=config.learn_cut,
+        slots=groups.smoothed_state(len(task.train.index)) if smoothed else (),
     )
 
 
@@ -185,7 +190,7 @@ def bonus(config: Config, task: Task) -> Callable[[Array], Array] | None:
     )
 
 
-def check(config: Config, task: Task) -> None:
+def check(config: Config) -> None:
     """Fields that must fit each other: one sentence where they do not."""
 
     def demand(holds: bool, field: str, what: str) -> None:
@@ -202,5 +207,9 @@ def check(config: Config, task: Task) -> None:
         "num_prompts",
         f"be a multiple of num_minibatches × num_microbatches = {parts}",
     )
+    warm = isinstance(config.temperature, Tracer) or config.temperature > 0
+    demand(warm, "temperature", "be above 0, so that responses differ")
+    heads = config.num_heads
+    demand(config.width % heads == 0, "width", f"be a multiple of num_heads = {heads}")
     once = config.prompt_order == "shuffled" and config.max_rounds is None
     demand(once or config.advantage != "smoothed", "advantage", "not be smoothed with prompts twice")
