@@ -123,17 +123,17 @@ def arranged(parts: Parts, state: LearnerState, data: Answers) -> tuple[Batch, P
     """Answers as a batch to learn from, and what the advantage remembers of them."""
     response = data.response
     text = text_of(data.prompts, response)
-    behaviour = jnp.where(response.mask, response.log_prob, 0.0)
+    mask = response.mask & data.valid[None, :, None]
+    if not parts.learn_cut:
+        mask &= response.ended[None]
+    behaviour = jnp.where(mask, response.log_prob, 0.0)
     num_parts = parts.passes.num_minibatches * parts.num_microbatches
     ref_log_prob, old, weight = None, behaviour, jnp.ones_like(behaviour)
     if parts.penalty is not None:
         ref_log_prob = prompts_last(read_in_parts(parts.voice, state.target, text, num_parts))
     if parts.correction is not None:
         old = prompts_last(read_in_parts(parts.voice, state.params, text, num_parts))
-        weight = parts.correction(old, behaviour, response.mask)
-    mask = response.mask & data.valid[None, :, None]
-    if not parts.learn_cut:
-        mask &= response.ended[None]
+        weight = parts.correction(old, behaviour, mask)
     reward = rewarded(parts, data, ref_log_prob)
     judged = Judged(reward, mask, data.greedy_reward, data.prompts.index)
     advantage, slots = parts.advantage(state.slots, judged)
