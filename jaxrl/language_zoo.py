@@ -47,9 +47,7 @@ LANGUAGE: dict[str, LanguageEntry] = {
     # The paper's window of 3e-4 and 4e-4 is for a thousand tokens: a mean over n of them
     # varies by 1/√n.
     "lm_gspo": _grpo(ratio="sequence", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
-    "lm_gspo_token": _grpo(
-        ratio="sequence_token", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None
-    ),
+    "lm_gspo_token": _grpo(ratio="sequence_token", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
     "lm_dcpo": _grpo(
         advantage="smoothed",
         bounds="dynamic",
@@ -110,9 +108,7 @@ def language_config(name: str, **changes: Any) -> Any:
     return replace(language_entry(name).config, **changes)
 
 
-def build_language(
-    config: Any, setting: LanguageSetting
-) -> tuple[Algorithm, Learner]:
+def build_language(config: Any, setting: LanguageSetting) -> tuple[Algorithm, Learner]:
     """The algorithm of a configuration, and its learner, which acts by what it has learnt last."""
     entry = language_entry(config)
     learner = entry.learner(config, setting)

@@ -48,8 +48,7 @@ def make_language_train(
     checks.at_least(1, total_steps=total_steps, evaluate_every=every, num_eval_episodes=num_eval)
     if num_eval > num_tests:
         raise ValueError(
-            f"num_eval_episodes must be at most the task's {num_tests} test prompts, "
-            f"not {num_eval}"
+            f"num_eval_episodes must be at most the task's {num_tests} test prompts, not {num_eval}"
         )
     per_update = config.num_prompts * config.group_size
     if total_steps < per_update:

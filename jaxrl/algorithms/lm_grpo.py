@@ -1,6 +1,7 @@
 """GRPO and its relatives, critic-free learners of language: each difference is a field.
 
-    L = (1/G) Σᵢ (1/|oᵢ|) Σₜ [−min(r Â, clip(r, 1 ± ε) Â) + β k3],  Â = (R − mean R) / (std R + 10⁻⁶)
+    L = (1/G) Σᵢ (1/|oᵢ|) Σₜ [−min(r Â, clip(r, 1 ± ε) Â) + β k3]
+    Â = (R − mean R) / (std R + 10⁻⁶)
 
 Dr. GRPO, DAPO, GSPO and GSPO-token, DCPO, CISPO, RLOO, OPO, REINFORCE++ and its variant with a
 baseline, ReMax, GRPO with rewards of steps, and iterative GRPO are settings of it (`language_zoo`).
@@ -144,7 +145,9 @@ def surrogate(config: Config) -> Surrogate:
     """The loss of each token."""
     ceiling = config.dual_clip
 
-    def clipped(log_prob: Array, log_ratio: Array, advantage: Array, bounds: tuple[Scalar, Scalar]) -> Array:
+    def clipped(
+        log_prob: Array, log_ratio: Array, advantage: Array, bounds: tuple[Scalar, Scalar]
+    ) -> Array:
         if ceiling is None:
             return policy_losses.clipped_surrogate(log_ratio, advantage, *bounds)
         return policy_losses.dual_clipped_surrogate(log_ratio, advantage, *bounds, ceiling)
@@ -185,9 +188,7 @@ def bonus(config: Config, task: Task) -> Callable[[Array], Array] | None:
     """What a response gets for its length."""
     if config.overlong_cache is None:
         return None
-    return partial(
-        soft_overlong_penalty, max_length=task.num_tokens, cache=config.overlong_cache
-    )
+    return partial(soft_overlong_penalty, max_length=task.num_tokens, cache=config.overlong_cache)
 
 
 def check(config: Config) -> None:
@@ -212,4 +213,8 @@ def check(config: Config) -> None:
     heads = config.num_heads
     demand(config.width % heads == 0, "width", f"be a multiple of num_heads = {heads}")
     once = config.prompt_order == "shuffled" and config.max_rounds is None
-    demand(once or config.advantage != "smoothed", "advantage", "not be smoothed with prompts twice")
+    demand(
+        once or config.advantage != "smoothed",
+        "advantage",
+        "not be smoothed where a batch may have a prompt twice",
+    )

@@ -22,13 +22,13 @@ from jaxrl.families.language import (
     read_in_parts,
     text_of,
 )
-from jaxrl.networks.generation import row_keys
 from jaxrl.families.minibatch import Passes, Reported, descend
 from jaxrl.formulas.divergences import k3
 from jaxrl.formulas.policy_losses import not_clipped
 from jaxrl.formulas.ratios import off_policy_mask, token_log_ratio
 from jaxrl.formulas.reduce import token_count, token_mean
 from jaxrl.formulas.shaping import kl_reward
+from jaxrl.networks.generation import row_keys
 from jaxrl.optim.optimizer import Optimizer
 from jaxrl.text import Answers, Prompts, Response, lengths
 from jaxrl.types import Array, Average, Learner, LearnerState, Metrics, PyTree, Scalar
@@ -38,7 +38,9 @@ class Penalty(NamedTuple):
     """A price on the distance from a reference policy."""
 
     coef: Scalar
-    divergence: Callable[[Array], Array] | None  # of the log ratio, in the loss; None: in the reward
+    divergence: (
+        Callable[[Array], Array] | None
+    )  # of the log ratio, in the loss; None: in the reward
     period: int | None = None  # updates between two copies to the reference; None keeps the first
 
 

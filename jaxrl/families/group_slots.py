@@ -35,7 +35,9 @@ class Judged(NamedTuple):
         return self.reward.sum(0)
 
 
-Advantage = Callable[[PyTree, Judged], tuple[Array, PyTree]]  # slots, judged -> [T or 1, P, G], slots
+Advantage = Callable[
+    [PyTree, Judged], tuple[Array, PyTree]
+]  # slots, judged -> [T or 1, P, G], slots
 Ratio = Callable[[Array, Array, Array], Array]  # log_prob, old_log_prob, mask [T, B] -> [T, B]
 Bounds = Callable[[Array], tuple[Scalar, Scalar]]  # old_log_prob -> least and greatest ratio
 Surrogate = Callable[[Array, Array, Array, tuple[Scalar, Scalar]], Array]  # log_prob, log_ratio,

@@ -44,9 +44,7 @@ def lagged(learner: Learner, lag: int) -> Learner:
     def update(key: Array, state: LearnerState, data: PyTree) -> tuple[LearnerState, Metrics]:
         new, metrics = learner.update(key, inner(state), data)
         place = state.num_updates % lag
-        ring = jax.tree.map(
-            lambda ring, x: ring.at[place].set(x), state.slots.params, state.params
-        )
+        ring = jax.tree.map(lambda ring, x: ring.at[place].set(x), state.slots.params, state.params)
         return outer(new, ring), metrics
 
     return learner._replace(init=init, act=act, update=update)

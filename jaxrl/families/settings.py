@@ -1,7 +1,7 @@
 """What configurations share, and how they become networks and an optimiser."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import optax
@@ -122,9 +122,23 @@ def network(
     return recurrent(torso(**sizes, layer_norm=config.layer_norm), cell, MLP((), **last))
 
 
+class Schedules(Protocol):
+    """What an optimiser is told of the training."""
+
+    @property
+    def num_updates(self) -> int:
+        """Of the learner in the whole training."""
+        ...
+
+    @property
+    def optimizer(self) -> Callable[[Any, Schedule], optax.GradientTransformation] | None:
+        """The user's own."""
+        ...
+
+
 def optimizer(
     config: Any,
-    setting: Setting,
+    setting: Schedules,
     num_steps: int,
     default: Callable[[Any, Schedule], Optimizer] | None = None,
 ) -> Optimizer:

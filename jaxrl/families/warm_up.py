@@ -1,4 +1,4 @@
-"""A policy that has something to learn from: a fresh model, taught by demonstrations for a while."""
+"""A policy with something to learn from: a fresh model, taught by demonstrations for a while."""
 
 import jax
 import jax.numpy as jnp

@@ -197,9 +197,11 @@ def filled(ask: Round, max_rounds: int) -> Asked:
         sums = jax.tree.map(jnp.add, now.tally, tally)
         return Asked(put, now.num_rounds + 1, num_groups, sums)
 
-    first = jax.eval_shape(lambda i: (lambda a, t: (turned(a), t))(*ask(i)), jnp.int32(0))
-    empty, nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
-    asked = jax.lax.while_loop(going, again, Asked(empty, jnp.int32(0), jnp.int32(0), nothing))
+    none = jnp.int32(0)
+    like, sums = jax.eval_shape(ask, none)
+    like = jax.eval_shape(turned, like)
+    empty, nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (like, sums))
+    asked = jax.lax.while_loop(going, again, Asked(empty, none, none, nothing))
     return asked._replace(answers=turned(asked.answers))
 
 
@@ -207,10 +209,12 @@ def turned(answers: Answers) -> Answers:
     """Answers with the prompts' axis first everywhere; or back again."""
     p, r = answers.prompts, answers.response
     timed = p.token, p.mask, r.token, r.mask, r.log_prob, answers.step_reward
-    token, mask, *said, step_reward = jax.tree.map(lambda x: x.swapaxes(0, 1), timed)
+    token, mask, said, spoken, log_prob, step_reward = jax.tree.map(
+        lambda x: x.swapaxes(0, 1), timed
+    )
     return answers._replace(
         prompts=p._replace(token=token, mask=mask),
-        response=Response(*said, r.ended),
+        response=Response(said, spoken, log_prob, r.ended),
         step_reward=step_reward,
     )
 

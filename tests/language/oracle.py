@@ -128,9 +128,7 @@ def gradient_of(x, advantage):
 
 METHODS = {
     "lm_grpo": lambda x: sequence_mean(clipped(x, relative(x)) + 0.04 * k3(x.apart), x.mask),
-    "lm_grpo_steps": lambda x: sequence_mean(
-        clipped(x, stepwise(x)) + 0.04 * k3(x.apart), x.mask
-    ),
+    "lm_grpo_steps": lambda x: sequence_mean(clipped(x, stepwise(x)) + 0.04 * k3(x.apart), x.mask),
     "lm_dr_grpo": lambda x: fixed_length(
         clipped(x, x.spread(group_centred(x.reward))), x.mask, 4.0
     ),

@@ -54,9 +54,7 @@ def tiny_model(vocabulary=VOCABULARY, width=WIDTH):
         total, count = cache[0] + params["past"][token], cache[1] + 1
         return mixed(params["own"][token], total, count), (total, count)
 
-    return LanguageModel(
-        init, hidden, lambda params: params["out"], prefill, follow, blank, decode
-    )
+    return LanguageModel(init, hidden, lambda params: params["out"], prefill, follow, blank, decode)
 
 
 def questions(words, first=0):
