@@ -216,5 +216,5 @@ def check(config: Config) -> None:
     demand(
         once or config.advantage != "smoothed",
         "advantage",
-        "not be smoothed where a batch may have a prompt twice",
+        "not be smoothed if prompts may come twice",
     )
