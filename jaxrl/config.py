@@ -88,7 +88,11 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "noisy": (0, 0, "how long the weights' noise lasts; None for plain layers"),
     "noisy_std": (0, math.inf, "size σ of the weights' noise at the start"),
     "exploration": (0, 0, "what chooses the actions to try"),
-    "temperature": (0, math.inf, "temperature of values, or of what is said; SAC's α, at the start"),
+    "temperature": (
+        0,
+        math.inf,
+        "of a softmax of values or of tokens; SAC's α, at the start",
+    ),
     "top_k": (1, math.inf, "how many of the best actions are tried"),
     "munchausen_coef": (0, 1, "weight α of Munchausen's bonus"),
     "log_policy_min": (-math.inf, 0, "least logarithm in Munchausen's bonus"),

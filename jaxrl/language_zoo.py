@@ -32,61 +32,103 @@ def _prompted(config: lm_grpo.Config, task: Task, learner: Learner) -> Algorithm
     return prompted(task, lagged(learner, config.staleness), plan)
 
 
-def _grpo(**changes: Any) -> LanguageEntry:
-    return LanguageEntry(lm_grpo.Config(**changes), lm_grpo.learner, _prompted)
-
-
 LANGUAGE: dict[str, LanguageEntry] = {
-    "lm_grpo": _grpo(),
-    "lm_grpo_steps": _grpo(advantage="stepwise"),
-    "lm_iterative_grpo": _grpo(reference_period=16),
-    "lm_dr_grpo": _grpo(advantage="centred", reduction="fixed_length", kl_coef=None),
-    "lm_dapo": _grpo(
-        clip_eps_high=0.28, reduction="token_mean", kl_coef=None, max_rounds=4, overlong_cache=1
+    "lm_grpo": LanguageEntry(lm_grpo.Config(), lm_grpo.learner, _prompted),
+    "lm_grpo_steps": LanguageEntry(
+        lm_grpo.Config(advantage="stepwise"), lm_grpo.learner, _prompted
+    ),
+    "lm_iterative_grpo": LanguageEntry(
+        lm_grpo.Config(reference_period=16), lm_grpo.learner, _prompted
+    ),
+    "lm_dr_grpo": LanguageEntry(
+        lm_grpo.Config(advantage="centred", reduction="fixed_length", kl_coef=None),
+        lm_grpo.learner,
+        _prompted,
+    ),
+    "lm_dapo": LanguageEntry(
+        lm_grpo.Config(
+            clip_eps_high=0.28, reduction="token_mean", kl_coef=None, max_rounds=4, overlong_cache=1
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
     # The paper's window of 3e-4 and 4e-4 is for a thousand tokens: a mean over n of them
     # varies by 1/√n.
-    "lm_gspo": _grpo(ratio="sequence", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
-    "lm_gspo_token": _grpo(ratio="sequence_token", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
-    "lm_dcpo": _grpo(
-        advantage="smoothed",
-        bounds="dynamic",
-        clip_eps=0.16,
-        clip_eps_high=0.2,
-        dual_clip=10.0,
-        reduction="only_token_mean",
-        kl_coef=None,
+    "lm_gspo": LanguageEntry(
+        lm_grpo.Config(ratio="sequence", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_cispo": _grpo(
-        surrogate="cispo", clip_eps=1.0, clip_eps_high=4.0, reduction="token_mean", kl_coef=None
+    "lm_gspo_token": LanguageEntry(
+        lm_grpo.Config(ratio="sequence_token", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_rloo": _grpo(
-        advantage="leave_one_out",
-        surrogate="policy_gradient",
-        reduction="sequence_sum",
-        kl_coef=0.05,
-        kl="reward",
-        num_minibatches=1,
+    "lm_dcpo": LanguageEntry(
+        lm_grpo.Config(
+            advantage="smoothed",
+            bounds="dynamic",
+            clip_eps=0.16,
+            clip_eps_high=0.2,
+            dual_clip=10.0,
+            reduction="only_token_mean",
+            kl_coef=None,
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_opo": _grpo(
-        advantage="length_weighted",
-        surrogate="policy_gradient",
-        reduction="sequence_sum",
-        kl_coef=None,
-        num_minibatches=1,
+    "lm_cispo": LanguageEntry(
+        lm_grpo.Config(
+            surrogate="cispo", clip_eps=1.0, clip_eps_high=4.0, reduction="token_mean", kl_coef=None
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_reinforce_pp": _grpo(
-        advantage="whitened_return", reduction="token_mean", kl_coef=0.01, kl="reward"
+    "lm_rloo": LanguageEntry(
+        lm_grpo.Config(
+            advantage="leave_one_out",
+            surrogate="policy_gradient",
+            reduction="sequence_sum",
+            kl_coef=0.05,
+            kl="reward",
+            num_minibatches=1,
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_reinforce_pp_baseline": _grpo(
-        advantage="whitened_centred", reduction="token_mean", kl_coef=0.01, kl="k2"
+    "lm_opo": LanguageEntry(
+        lm_grpo.Config(
+            advantage="length_weighted",
+            surrogate="policy_gradient",
+            reduction="sequence_sum",
+            kl_coef=None,
+            num_minibatches=1,
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_remax": _grpo(
-        advantage="greedy",
-        surrogate="policy_gradient",
-        reduction="sequence_sum",
-        kl_coef=None,
-        num_minibatches=1,
+    "lm_reinforce_pp": LanguageEntry(
+        lm_grpo.Config(
+            advantage="whitened_return", reduction="token_mean", kl_coef=0.01, kl="reward"
+        ),
+        lm_grpo.learner,
+        _prompted,
+    ),
+    "lm_reinforce_pp_baseline": LanguageEntry(
+        lm_grpo.Config(advantage="whitened_centred", reduction="token_mean", kl_coef=0.01, kl="k2"),
+        lm_grpo.learner,
+        _prompted,
+    ),
+    "lm_remax": LanguageEntry(
+        lm_grpo.Config(
+            advantage="greedy",
+            surrogate="policy_gradient",
+            reduction="sequence_sum",
+            kl_coef=None,
+            num_minibatches=1,
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
 }
 

@@ -1,7 +1,7 @@
-"""GRPO and its relatives, critic-free learners of language: each difference is a field.
+"""GRPO for language models, whose relatives without a critic differ by a few fields.
 
-    L = (1/G) Σᵢ (1/|oᵢ|) Σₜ [−min(r Â, clip(r, 1 ± ε) Â) + β k3]
-    Â = (R − mean R) / (std R + 10⁻⁶)
+    L = reduce[ℓ(r, Â) + β KL(π ‖ π_ref)]
+    of GRPO: (1/G) Σᵢ (1/|oᵢ|) Σₜ [−min(r Â, clip(r, 1 ± ε) Â) + β k3], Â = (R − mean R) / std R
 
 Dr. GRPO, DAPO, GSPO and GSPO-token, DCPO, CISPO, RLOO, OPO, REINFORCE++ and its variant with a
 baseline, ReMax, GRPO with rewards of steps, and iterative GRPO are settings of it (`language_zoo`).

@@ -25,9 +25,7 @@ def scores(name, **changes):
     """Held-out rewards of each seed, greedy, at the start and at the end."""
     config = language_config(name, **(SIZES | changes))
     per_update = config.num_prompts * config.group_size
-    training = make_language_train(
-        config, majority(), per_update * NUM_UPDATES, model=tiny_model()
-    )
+    training = make_language_train(config, majority(), per_update * NUM_UPDATES, model=tiny_model())
     num_tests = training.num_eval_episodes
 
     def one(key):
