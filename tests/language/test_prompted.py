@@ -11,7 +11,7 @@ from jaxrl.config import grid, replace
 from jaxrl.families.lagged import lagged
 from jaxrl.language_zoo import language_config
 from jaxrl.loops import run
-from jaxrl.loops.prompted import Plan, drawn, filled, prompted, start, turned
+from jaxrl.loops.prompted import Plan, drawn, filled, prompted, turned
 from jaxrl.text import Answers, Prompts, Response
 from jaxrl.train_language import examine, make_language_train
 from jaxrl.types import Learner, LearnerState, once
@@ -170,7 +170,9 @@ def test_groups_of_equal_rewards_alone_leave_nothing_to_learn_from():
 
 
 def test_a_learner_may_start_from_given_parameters():
-    assert int(start(jax.random.key(0), recorder(), jnp.int32(7)).learner.params) == 7
+    algorithm = prompted(majority(), recorder(), Plan(P, G))
+    assert int(algorithm.init(jax.random.key(0), jnp.int32(7)).learner.params) == 7
+    assert int(algorithm.init(jax.random.key(0)).learner.params) == 0
 
 
 CASES = {
@@ -312,6 +314,8 @@ def test_other_mistakes_are_told_too():
         make_language_train(language_config("lm_grpo", num_prompts=4), task, 10)
     with pytest.raises(ValueError, match="num_eval_episodes must be at most"):
         make_language_train(language_config("lm_grpo", num_prompts=4), task, num_eval_episodes=99)
+    with pytest.raises(ValueError, match="no task 'adition'; the closest"):
+        make_language_train("lm_grpo", "adition")
     with pytest.raises(ValueError, match="the task must have a step_reward"):
         blind = task._replace(step_reward=None)
         make_language_train(language_config("lm_grpo_steps", num_prompts=4), blind)
