@@ -47,6 +47,17 @@ class Response(NamedTuple):
     ended: Array  # whether it came to its end, or was cut, [P, G]
 
 
+class Answers(NamedTuple):
+    """What a loop hands to a learner: prompts, responses to them, and what these were worth."""
+
+    prompts: Prompts
+    response: Response
+    reward: Array  # [P, G]
+    step_reward: Array | None  # of each token, [T, P, G], where the method asks for it
+    greedy_reward: Array | None  # that of the greedy response, [P, 1], where the method asks for it
+    valid: Array  # whether there is a group to learn from, [P], bool
+
+
 class Task(NamedTuple):
     """Prompts to learn from and others to be tested on, and what a response is worth."""
 

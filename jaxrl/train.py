@@ -1,6 +1,7 @@
 """Training and evaluation as pure functions: key -> (state, metrics)."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -51,12 +52,13 @@ class Training:
 
     algorithm: Algorithm
     learner: Learner
-    env: Env
+    env: Any  # an `Env`, or what `play` takes for one
     num_updates: int
     steps_per_update: int
     evaluate_every: int | None = None  # in updates
     num_eval_episodes: int = 16
     first_steps: int = 0  # before the first update
+    play: Callable[..., "Evaluation"] | None = None  # how episodes are played; None for the usual
 
     @property
     def total_steps(self) -> int:
@@ -116,7 +118,8 @@ class Training:
     def score(self, state: LoopState, offset: int, num_episodes: int) -> "Evaluation":
         """Greedy episodes, on a key that training does not use; another offset, another key."""
         key = jax.random.fold_in(state.eval_key, state.num_updates + offset)
-        return play(key, self.env, self.learner, state.learner, num_episodes)
+        played = self.play or play
+        return played(key, self.env, self.learner, state.learner, num_episodes)
 
 
 def make_train(

@@ -1,7 +1,7 @@
 """What configurations share, and how they become networks and an optimiser."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import jax.numpy as jnp
 import optax
@@ -137,9 +137,23 @@ def torso(config: Any, space: PyTree, sizes: tuple[int, ...], **last: Any) -> nn
     return module(**made, layer_norm=config.layer_norm, **last)
 
 
+class Schedules(Protocol):
+    """What an optimiser is told of the training."""
+
+    @property
+    def num_updates(self) -> int:
+        """Of the learner in the whole training."""
+        ...
+
+    @property
+    def optimizer(self) -> Callable[[Any, Schedule], optax.GradientTransformation] | None:
+        """The user's own."""
+        ...
+
+
 def optimizer(
     config: Any,
-    setting: Setting,
+    setting: Schedules,
     num_steps: int,
     default: Callable[[Any, Schedule], Optimizer] | None = None,
 ) -> Optimizer:

@@ -1,7 +1,7 @@
 """What every loop shares: its state, a step of all environments, episodes' sums, the guard."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -114,13 +114,16 @@ def tallied(episode: Episode, reward: Array, done: Array) -> tuple[Episode, tupl
     return still, (ended, done.sum(dtype=jnp.float32))
 
 
+Guarded = TypeVar("Guarded", bound=Any)  # a loop's state
+
+
 def guarded(
-    state: LoopState,
+    state: Guarded,
     learnt: LearnerState,
     metrics: Metrics,
     reward: Array,
     finished: tuple[Episode, Array],
-) -> tuple[LoopState, Metrics]:
+) -> tuple[Guarded, Metrics]:
     """The state after an update, unless that made anything but finite numbers; all its metrics.
 
     A reward or a parameter that is NaN or infinite leaves the learner as it was. The refusal is

@@ -1,0 +1,220 @@
+"""The family of critic-free learners of language: a method is a record of slots.
+
+    L = reduce(w ℓ(r, Â, bounds) + β KL(π ‖ π_ref)) − c H(π)
+
+with Â from comparing the responses to one prompt, r a ratio of tokens or of sequences to the policy
+before the update, and w a weight that makes up for a sampler whose policy was older still.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.families.group_slots import Advantage, Bounds, Judged, Ratio, Reduction, Surrogate
+from jaxrl.families.language import (
+    Text,
+    Voice,
+    in_parts,
+    prompts_first,
+    prompts_last,
+    read_in_parts,
+    text_of,
+)
+from jaxrl.families.minibatch import Passes, Reported, descend
+from jaxrl.formulas.divergences import k3
+from jaxrl.formulas.policy_losses import not_clipped
+from jaxrl.formulas.ratios import off_policy_mask, token_log_ratio
+from jaxrl.formulas.reduce import masked_sum, token_count, token_mean
+from jaxrl.formulas.shaping import kl_reward
+from jaxrl.networks.generation import row_keys
+from jaxrl.optim.optimizer import Optimizer
+from jaxrl.text import Answers, Prompts, Response, lengths
+from jaxrl.types import Array, Average, Learner, LearnerState, Metrics, PyTree, Scalar
+
+
+class Penalty(NamedTuple):
+    """A price on the distance from a reference policy."""
+
+    coef: Scalar
+    divergence: Callable[[Array], Array] | None  # of the log ratio; None: taken from the reward
+    period: int | None = None  # updates between two copies to the reference; None keeps the first
+
+
+class Parts(NamedTuple):
+    """The slots of a method."""
+
+    voice: Voice
+    advantage: Advantage
+    ratio: Ratio
+    bounds: Bounds
+    surrogate: Surrogate
+    reduction: Reduction
+    optimizer: Optimizer
+    passes: Passes
+    num_microbatches: int = 1
+    penalty: Penalty | None = None
+    correction: Ratio | None = None
+    drop_kl: float | None = None  # sequences that are bad and farther than this are left out
+    entropy_coef: Scalar = 0.0
+    bonus: Callable[[Array], Array] | None = None  # of the length, to the reward of the last token
+    learn_cut: bool = True  # whether responses that came to no end are learnt from
+    slots: PyTree = ()  # what the advantage remembers at first
+
+
+class Batch(NamedTuple):
+    """What is learnt from: [P, T, G]."""
+
+    text: Text
+    old_log_prob: Array
+    advantage: Array
+    weight: Array
+    ref_log_prob: Array | None
+
+
+def group_learner(parts: Parts) -> Learner:
+    """A learner of responses in groups; its data are `Answers`."""
+
+    def init(key: Array, params: PyTree) -> LearnerState:
+        params = parts.voice.init(key) if params is None else params
+        # The reference is a copy, so that what is donated is donated once.
+        target = () if parts.penalty is None else jax.tree.map(jnp.copy, params)
+        opt_state = parts.optimizer.init(params)
+        return LearnerState(params, opt_state, jnp.int32(0), target, parts.slots)
+
+    def act(
+        state: LearnerState, prompts: Prompts, noise: Array | None, carry: tuple[()]
+    ) -> tuple[Response, tuple[()], tuple[()]]:
+        return parts.voice.generate(state.params, prompts, noise), (), carry
+
+    def update(key: Array, state: LearnerState, data: Answers) -> tuple[LearnerState, Metrics]:
+        state = renewed(parts, state)
+        batch, slots = arranged(parts, state, data)
+        start = state.params, state.opt_state, state.num_updates
+        reported = objective(parts)
+        new, metrics = descend(key, reported, parts.optimizer, start, batch, parts.passes)
+        mask = batch.text.mask
+        useful = ((batch.advantage != 0) & mask).any(1).sum(dtype=jnp.float32)
+        learnt = mask.any(1).sum(dtype=jnp.float32)
+        metrics["response_utilisation"] = Average(useful, learnt)
+        if parts.correction is not None:
+            tokens = masked_sum(batch.weight, mask), token_count(mask)
+            metrics["correction_weight"] = Average(*tokens)
+        state = state._replace(params=new[0], opt_state=new[1], slots=slots)
+        return state._replace(num_updates=state.num_updates + 1), metrics
+
+    return Learner(
+        init=init,
+        carry=lambda key, num: (),
+        noise=lambda key, shape: row_keys(key, *shape),
+        act=act,
+        update=update,
+    )
+
+
+def renewed(parts: Parts, state: LearnerState) -> LearnerState:
+    """The state with a reference that is the policy of now, where its time has come."""
+    if parts.penalty is None or parts.penalty.period is None:
+        return state
+    due = state.num_updates % parts.penalty.period == 0
+    copy = jax.tree.map(lambda new, old: jnp.where(due, new, old), state.params, state.target)
+    return state._replace(target=copy)
+
+
+def arranged(parts: Parts, state: LearnerState, data: Answers) -> tuple[Batch, PyTree]:
+    """Answers as a batch to learn from, and what the advantage remembers of them."""
+    response = data.response
+    text = text_of(data.prompts, response)
+    mask = response.mask & data.valid[None, :, None]
+    if not parts.learn_cut:
+        mask &= response.ended[None]
+    behaviour = jnp.where(mask, response.log_prob, 0.0)
+    num_parts = parts.passes.num_minibatches * parts.num_microbatches
+    ref_log_prob, old, weight = None, behaviour, jnp.ones_like(behaviour)
+    if parts.penalty is not None:
+        ref_log_prob = prompts_last(read_in_parts(parts.voice, state.target, text, num_parts))
+    if parts.correction is not None:
+        old = prompts_last(read_in_parts(parts.voice, state.params, text, num_parts))
+        weight = parts.correction(old, behaviour, mask)
+    reward = rewarded(parts, data, ref_log_prob)
+    judged = Judged(reward, mask, data.greedy_reward, data.prompts.index)
+    advantage, slots = parts.advantage(state.slots, judged)
+    advantage = jnp.where(mask, advantage, 0.0)
+    learnt = prompts_first((mask, old, advantage, weight, ref_log_prob))
+    return Batch(text._replace(mask=learnt[0]), *learnt[1:]), slots
+
+
+def rewarded(parts: Parts, data: Answers, ref_log_prob: Array | None) -> Array:
+    """The rewards of tokens with what the method adds to them, [T, P, G].
+
+    What a response is worth stands at its last token, unless its steps are what is judged.
+    """
+    mask, penalty = data.response.mask, parts.penalty
+    score = data.reward if data.step_reward is None else jnp.zeros_like(data.reward)
+    if parts.bonus is not None:
+        score += parts.bonus(lengths(data.response))
+    said = ref = jnp.zeros(mask.shape)
+    coef = 0.0
+    if penalty is not None and penalty.divergence is None and ref_log_prob is not None:
+        said, ref, coef = data.response.log_prob, ref_log_prob, penalty.coef
+    reward = kl_reward(score, said, ref, mask, coef)
+    return reward if data.step_reward is None else reward + data.step_reward
+
+
+NUMBERS = ("policy_loss", "entropy", "approx_kl", "clip_fraction", "clip_low", "clip_high")
+
+
+def objective(parts: Parts) -> Reported:
+    """The loss of a minibatch, of as many parts as there are micro-batches, and its diagnostics.
+
+    Each part divides by what the whole minibatch has; its intermediates are made again for the
+    gradient, so that those of one part alone are ever in memory.
+    """
+    names = NUMBERS + ("kl",) * (parts.penalty is not None)
+
+    def loss(params: PyTree, batch: Batch) -> tuple[Array, Array]:
+        whole = prompts_last(batch.text.mask)
+        counts = parts.reduction.count(whole), token_count(whole)
+        if parts.num_microbatches == 1:
+            return part_loss(parts, params, batch, counts)
+
+        @jax.checkpoint
+        def part(params: PyTree, batch: Batch) -> tuple[Array, Array]:
+            return part_loss(parts, params, batch, counts)
+
+        def add(totals: PyTree, batch: Batch) -> tuple[PyTree, None]:
+            return jax.tree.map(jnp.add, totals, part(params, batch)), None
+
+        nothing = jnp.zeros(()), jnp.zeros(len(names))
+        return jax.lax.scan(add, nothing, in_parts(batch, parts.num_microbatches))[0]
+
+    return Reported(names, loss)
+
+
+def part_loss(
+    parts: Parts, params: PyTree, batch: Batch, counts: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """What some rows add to the loss, and to the means of the diagnostics."""
+    text, old, advantage, weight, ref_log_prob = prompts_last(batch)
+    mask = text.mask
+    log_prob, entropy = parts.voice.read(params, batch.text)
+    log_ratio = parts.ratio(log_prob, old, mask)
+    bounds = parts.bounds(old)
+    surrogate = weight * parts.surrogate(log_prob, log_ratio, advantage, bounds)
+    if parts.drop_kl is not None:
+        surrogate *= off_policy_mask(advantage, log_ratio, mask, parts.drop_kl)
+    clipped = 1 - not_clipped(log_ratio, advantage, *bounds)
+    numbers = [surrogate, entropy, k3(-token_log_ratio(log_prob, old, mask))]
+    low, high = (jnp.where(sign, clipped, 0.0) for sign in (advantage < 0, advantage > 0))
+    numbers += [low + high, low, high]
+    each = surrogate - parts.entropy_coef * entropy
+    if parts.penalty is not None and ref_log_prob is not None:
+        apart = token_log_ratio(log_prob, ref_log_prob, mask)
+        numbers.append(k3(apart))
+        if parts.penalty.divergence is not None:
+            each += parts.penalty.coef * parts.penalty.divergence(apart)
+    total = parts.reduction.reduce(each, mask, counts[0])
+    # Diagnostics take no part in the loss: no gradient is to be spent on them.
+    means = [token_mean(jax.lax.stop_gradient(x), mask, counts[1]) for x in numbers]
+    return total, jnp.stack(means)

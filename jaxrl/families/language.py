@@ -1,0 +1,143 @@
+"""What learners of language share: their configuration, their voice, and batches of sequences.
+
+A batch for minibatches has its prompts' axis first, [P, L] and [P, T, G]: groups stay together, so
+that a prompt is read once for all of its responses. Formulas see time first, [T, P, G].
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl.config import config
+from jaxrl.formulas.log_probs import hidden_log_prob_and_entropy
+from jaxrl.networks.generation import generate, row_keys
+from jaxrl.networks.language import language_model, read
+from jaxrl.networks.sampling import likeliest, sampling
+from jaxrl.networks.transformer import Shape
+from jaxrl.optim.optimizer import Schedule
+from jaxrl.text import LanguageModel, Prompts, Response, Task
+from jaxrl.types import Array, PyTree, Scalar
+
+
+@config
+class LanguageConfig:
+    """Fields of every algorithm that trains a language model on prompts."""
+
+    num_prompts: int = 32
+    group_size: int = 8
+    prompt_order: Literal["shuffled", "uniform"] = "shuffled"
+    temperature: float = 1.0
+    early_stop: bool = True
+    num_epochs: int = 1
+    num_minibatches: int = 4
+    num_microbatches: int = 1
+    lr: float = 3e-4
+    anneal_lr: bool = False
+    max_grad_norm: float = 1.0
+    num_layers: int = 2
+    width: int = 64
+    num_heads: int = 4
+    demonstration_steps: int = 0
+    demonstration_batch: int = 64
+    demonstration_lr: float = 1e-3
+
+
+class LanguageSetting(NamedTuple):
+    """What a learner of language is told besides its configuration."""
+
+    task: Task
+    num_updates: int  # of the learner in the whole training, for schedules
+    model: LanguageModel | None = None  # in place of the one that the configuration asks for
+    optimizer: Callable[[Any, Schedule], optax.GradientTransformation] | None = None
+
+
+def model(config: LanguageConfig, setting: LanguageSetting) -> LanguageModel:
+    """The user's own model, or a small transformer by the configuration, which fits the task."""
+    if setting.model is not None:
+        return setting.model
+    task = setting.task
+    longest = max(len(task.train.token), len(task.test.token)) + task.num_tokens
+    return language_model(
+        Shape(
+            vocabulary_size=task.vocabulary.size,
+            width=config.width,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            num_kept_heads=config.num_heads,
+            head_size=config.width // config.num_heads,
+            mlp_size=2 * config.width,
+            context=longest,
+        )
+    )
+
+
+class Text(NamedTuple):
+    """Prompts and their responses, prompts first."""
+
+    prompt: Array  # [P, L]
+    prompt_mask: Array
+    token: Array  # [P, T, G]
+    mask: Array  # which tokens are learnt from
+
+
+class Voice(NamedTuple):
+    """A language model as it speaks: at one temperature."""
+
+    init: Callable[[Array], PyTree]  # key -> params
+    generate: Callable[[PyTree, Prompts, Array | None], Response]  # params, prompts [L, P], a key
+    # for each response [P, G]; None answers greedily
+    read: Callable[[PyTree, Text], tuple[Array, Array]]  # params, text -> log-probability and
+    # entropy of each token, [T, P, G]
+
+
+def voice(model: LanguageModel, task: Task, temperature: Scalar, early_stop: bool = True) -> Voice:
+    """A model that answers a task's prompts."""
+    pad = task.vocabulary.pad
+
+    def speak(params: PyTree, prompts: Prompts, keys: Array | None) -> Response:
+        choose = likeliest if keys is None else sampling(temperature)
+        if keys is None:
+            keys = row_keys(jax.random.key(0), len(prompts.index), 1)  # nothing is drawn from them
+        asked = keys, model, params, prompts, task.vocabulary, task.num_tokens
+        return generate(*asked, choose, early_stop)
+
+    def reading(params: PyTree, text: Text) -> tuple[Array, Array]:
+        prompt, prompt_mask, token, mask = prompts_last(text)
+        token = jnp.where(mask, token, pad)  # what is masked may be no token at all
+        index = jnp.arange(len(text.token), dtype=jnp.int32)
+        response = Response(token, mask, jnp.zeros(mask.shape), mask.any(0))
+        hidden = read(model, params, Prompts(prompt, prompt_mask, index), response)
+        hidden = hidden / jnp.asarray(temperature, hidden.dtype)
+        return hidden_log_prob_and_entropy(hidden, model.unembedding(params), token)
+
+    return Voice(model.init, speak, reading)
+
+
+def text_of(prompts: Prompts, response: Response) -> Text:
+    """What was asked and said; all of it counts."""
+    return prompts_first(Text(prompts.token, prompts.mask, response.token, response.mask))
+
+
+def prompts_first(tree: PyTree) -> PyTree:
+    """[T, P, ...] -> [P, T, ...]."""
+    return jax.tree.map(lambda x: x.swapaxes(0, 1), tree)
+
+
+prompts_last = prompts_first
+"""[P, T, ...] -> [T, P, ...]."""
+
+
+def in_parts(batch: PyTree, num_parts: int) -> PyTree:
+    """[P, ...] -> [num_parts, P / num_parts, ...]."""
+    return jax.tree.map(lambda x: x.reshape(num_parts, -1, *x.shape[1:]), batch)
+
+
+def read_in_parts(voice: Voice, params: PyTree, text: Text, num_parts: int) -> Array:
+    """Log-probabilities of many responses, some at a time, [P, T, G]."""
+    said = jax.lax.map(
+        lambda part: prompts_first(voice.read(params, part)[0]), in_parts(text, num_parts)
+    )
+    return said.reshape(text.mask.shape)
