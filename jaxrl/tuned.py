@@ -2,7 +2,17 @@
 
 from typing import Any
 
-TUNED: dict[str, dict[str, dict[str, Any]]] = {
+Settings = dict[str, Any]
+
+SWING_UP: Settings = dict(
+    total_steps=20_000, hidden_sizes=(64, 64), batch_size=128, num_gradients=4
+)
+"""Of actors that follow critics on Pendulum."""
+
+CLIMB: Settings = dict(hidden_sizes=(64, 64), batch_size=128, num_gradients=2)
+"""Of the same on MountainCarContinuous, where only noise that lasts finds the goal."""
+
+TUNED: dict[str, dict[str, Settings]] = {
     "ppo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
         "Acrobot-v1": dict(total_steps=1_000_000, num_envs=16, lr=2e-3, normalise_obs=True),
@@ -227,6 +237,29 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             anneal_lr=True,
             polyak=0.01,
         ),
+    },
+    "ddpg": {
+        "Pendulum-v1": SWING_UP,
+        "MountainCarContinuous-v0": CLIMB
+        | dict(total_steps=100_000, noise_memory=0.98, noise_std=0.6),
+    },
+    "td3": {
+        "Pendulum-v1": SWING_UP,
+        "MountainCarContinuous-v0": CLIMB
+        | dict(total_steps=100_000, noise_memory=0.98, noise_std=0.6),
+    },
+    "d4pg": {
+        "Pendulum-v1": SWING_UP | dict(gamma=0.98, value_min=-800.0, value_max=0.0),
+        "MountainCarContinuous-v0": CLIMB
+        | dict(total_steps=100_000, noise_memory=0.98, noise_std=0.6, noise_spread=1.0)
+        | dict(value_min=-50.0, value_max=100.0),
+    },
+    "sac": {
+        "Pendulum-v1": SWING_UP,
+        "MountainCarContinuous-v0": CLIMB | dict(total_steps=50_000, noise_memory=0.95),
+    },
+    "redq": {
+        "Pendulum-v1": SWING_UP | dict(total_steps=10_000, num_gradients=20, policy_delay=5),
     },
     "rloo": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),
