@@ -18,12 +18,16 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl import zoo as zoo
     from jaxrl.algorithms import a2c as a2c
     from jaxrl.algorithms import actor_critic as actor_critic
+    from jaxrl.algorithms import ddpg as ddpg
+    from jaxrl.algorithms import discrete_sac as discrete_sac
+    from jaxrl.algorithms import dqn as dqn
     from jaxrl.algorithms import grpo as grpo
     from jaxrl.algorithms import impala as impala
     from jaxrl.algorithms import ppo as ppo
     from jaxrl.algorithms import ppo_penalty as ppo_penalty
     from jaxrl.algorithms import pqn as pqn
     from jaxrl.algorithms import reinforce as reinforce
+    from jaxrl.algorithms import sac as sac
     from jaxrl.algorithms import trpo as trpo
     from jaxrl.config import grid as grid
     from jaxrl.config import random_search as random_search

@@ -88,7 +88,7 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "noisy": (0, 0, "how long the weights' noise lasts; None for plain layers"),
     "noisy_std": (0, math.inf, "size σ of the weights' noise at the start"),
     "exploration": (0, 0, "what chooses the actions to try"),
-    "temperature": (0, math.inf, "temperature of the softmax of values, or of what is said"),
+    "temperature": (0, math.inf, "temperature of what is said, or of values; SAC's α, at the start"),
     "top_k": (1, math.inf, "how many of the best actions are tried"),
     "munchausen_coef": (0, 1, "weight α of Munchausen's bonus"),
     "log_policy_min": (-math.inf, 0, "least logarithm in Munchausen's bonus"),
@@ -123,6 +123,17 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "weight_max": (0, math.inf, "greatest weight that makes up for an older policy"),
     "weight_min": (0, math.inf, "least such weight, where others are dropped"),
     "drop_kl": (0, math.inf, "mean log ratio beyond which bad responses are dropped; None: none"),
+    "num_critics": (1, math.inf, "critics that learn side by side"),
+    "num_judges": (1, math.inf, "critics of whom the one that expects least sets a target"),
+    "policy_delay": (1, math.inf, "gradient steps of the critics for one of the actor"),
+    "noise_std": (0, math.inf, "exploration noise, as a share of half the actions' range"),
+    "noise_spread": (0, math.inf, "the last environment's noise over that of the first"),
+    "noise_memory": (0, 1, "correlation of exploration noise from step to step"),
+    "smoothing_std": (0, math.inf, "noise on a target's action, as a share of half the range"),
+    "smoothing_clip": (0, math.inf, "largest noise on a target's action"),
+    "learn_temperature": (0, 0, "whether the temperature moves entropy to its target"),
+    "target_entropy": (-math.inf, math.inf, "entropy aimed at, for each number of an action"),
+    "entropy_share": (0, 1, "entropy aimed at, as a share of the greatest there is"),
 }
 """What each field of a configuration means, and its least and greatest value."""
 

@@ -1,4 +1,4 @@
-"""The zoo: every algorithm by name, and the settings that were tuned for an environment."""
+"""The zoo: every algorithm by name, and the loop that feeds it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from jaxrl.algorithms import (
     a2c,
     actor_critic,
+    ddpg,
+    discrete_sac,
     dqn,
     grpo,
     impala,
@@ -13,11 +15,13 @@ from jaxrl.algorithms import (
     ppo_penalty,
     pqn,
     reinforce,
+    sac,
     trpo,
 )
 from jaxrl.config import replace, unknown
 from jaxrl.families.off_policy import check_replay, replay
 from jaxrl.loops import Pace, episodic, off_policy, on_policy
+from jaxrl.tuned import TUNED
 from jaxrl.types import Algorithm, Env, Learner
 
 
@@ -116,241 +120,39 @@ ZOO: dict[str, Entry] = {
         dqn.learner,
         REPLAYED,
     ),
+    "ddpg": Entry(ddpg.Config(), ddpg.learner, REPLAYED),
+    "td3": Entry(
+        ddpg.Config(
+            num_critics=2,
+            num_judges=2,
+            policy_delay=2,
+            target_period=2,
+            noise_memory=0.0,
+            noise_std=0.1,
+            smoothing_std=0.2,
+        ),
+        ddpg.learner,
+        REPLAYED,
+    ),
+    "d4pg": Entry(
+        ddpg.Config(
+            head="categorical",
+            n_step=3,
+            replay="proportional",
+            noise_memory=0.0,
+            noise_spread=4.0,
+        ),
+        ddpg.learner,
+        REPLAYED,
+    ),
+    "sac": Entry(sac.Config(), sac.learner, REPLAYED),
+    "redq": Entry(
+        sac.Config(num_critics=10, num_gradients=80, policy_delay=20), sac.learner, REPLAYED
+    ),
+    "discrete_sac": Entry(discrete_sac.Config(), discrete_sac.learner, REPLAYED),
 }
 
 DEFAULT_STEPS = 500_000
-
-TUNED: dict[str, dict[str, dict[str, Any]]] = {
-    "ppo": {
-        "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
-        "Acrobot-v1": dict(total_steps=1_000_000, num_envs=16, lr=2e-3, normalise_obs=True),
-        "MountainCar-v0": dict(
-            total_steps=500_000,
-            num_envs=16,
-            num_steps=64,
-            lr=2e-3,
-            lam=0.98,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "Breakout-MinAtar": dict(
-            total_steps=2_000_000, num_envs=64, lr=5e-3, num_minibatches=8, activation="relu"
-        ),
-        "MountainCarContinuous-v0": dict(
-            total_steps=100_000,
-            num_steps=256,
-            lr=1e-3,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "Pendulum-v1": dict(
-            total_steps=100_000,
-            num_envs=4,
-            num_steps=256,
-            lr=1e-3,
-            gamma=0.95,
-            lam=0.9,
-            entropy_coef=0.0,
-            num_epochs=10,
-            num_minibatches=16,
-        ),
-    },
-    "a2c": {
-        "CartPole-v1": dict(total_steps=250_000, lr=2e-3),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=16,
-            lr=1.5e-3,
-            entropy_coef=0.01,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "MountainCar-v0": dict(
-            total_steps=1_000_000,
-            num_envs=16,
-            lr=8e-3,
-            lam=0.95,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "MountainCarContinuous-v0": dict(
-            total_steps=100_000,
-            num_envs=4,
-            num_steps=64,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "Pendulum-v1": dict(
-            total_steps=1_000_000,
-            num_envs=32,
-            num_steps=8,
-            lr=3e-3,
-            gamma=0.95,
-            lam=0.9,
-            whiten="batch",
-            normalise_reward=True,
-        ),
-    },
-    "trpo": {
-        "CartPole-v1": dict(total_steps=100_000, num_envs=4, lam=0.98),
-        "Acrobot-v1": dict(
-            total_steps=100_000,
-            num_envs=4,
-            max_kl=0.02,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "MountainCar-v0": dict(
-            total_steps=100_000,
-            num_envs=4,
-            lam=0.98,
-            max_kl=0.03,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "MountainCarContinuous-v0": dict(
-            total_steps=50_000,
-            num_envs=2,
-            num_steps=512,
-            gamma=0.999,
-            lam=0.98,
-            max_kl=0.05,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "Pendulum-v1": dict(total_steps=100_000, num_envs=4, gamma=0.95, lam=0.9),
-    },
-    "pqn": {
-        "CartPole-v1": dict(
-            total_steps=500_000,
-            num_envs=16,
-            num_steps=32,
-            lr=5e-4,
-            num_minibatches=4,
-            hidden_sizes=(64, 64),
-        ),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=16,
-            num_steps=32,
-            lr=2e-3,
-            num_minibatches=4,
-            hidden_sizes=(64, 64),
-            normalise_obs=True,
-        ),
-        "MountainCar-v0": dict(
-            total_steps=500_000,
-            num_envs=16,
-            num_steps=32,
-            lr=2e-3,
-            num_minibatches=4,
-            hidden_sizes=(64, 64),
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-    },
-    "ppo_penalty": {
-        "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-3, gamma=0.98),
-        "Acrobot-v1": dict(total_steps=500_000, num_envs=16, lr=2e-3, normalise_obs=True),
-        "Pendulum-v1": dict(
-            total_steps=100_000,
-            num_envs=4,
-            num_steps=256,
-            lr=1e-3,
-            gamma=0.95,
-            lam=0.9,
-            entropy_coef=0.0,
-            num_epochs=10,
-            num_minibatches=16,
-        ),
-    },
-    "actor_critic": {
-        "CartPole-v1": dict(
-            total_steps=500_000,
-            num_steps=5,
-            lr=5e-4,
-            entropy_coef=0.01,
-            normalise_reward=True,
-        ),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=16,
-            num_steps=5,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-    },
-    "grpo": {
-        "CartPole-v1": dict(
-            total_steps=300_000,
-            num_envs=8,
-            group_size=4,
-            lr=3e-3,
-            entropy_coef=0.01,
-            num_epochs=2,
-            num_minibatches=1,
-        ),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=8,
-            group_size=4,
-            lr=1e-2,
-            entropy_coef=0.01,
-            num_epochs=2,
-            num_minibatches=1,
-            normalise_obs=True,
-        ),
-    },
-    "impala": {
-        "CartPole-v1": dict(total_steps=500_000, lr=2e-3),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=16,
-            lam=0.95,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-    },
-    "reinforce": {
-        "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=4,
-            lr=3e-3,
-            whiten="batch",
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-    },
-    "dqn": {
-        "CartPole-v1": dict(
-            total_steps=50_000,
-            num_gradients=4,
-            hidden_sizes=(128, 128),
-            lr=2e-3,
-            anneal_lr=True,
-            gamma=0.98,
-            target="double",
-            target_period=200,
-            polyak=1.0,
-            huber_delta=100.0,
-            epsilon_end=0.04,
-        ),
-        "Acrobot-v1": dict(
-            total_steps=100_000,
-            num_gradients=4,
-            batch_size=64,
-            n_step=3,
-            target="double",
-            anneal_lr=True,
-            polyak=0.01,
-        ),
-    },
-    "rloo": {
-        "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),
-    },
-}
-"""Algorithm -> environment -> what differs from the algorithm's defaults, and `total_steps`."""
 
 
 def entry(config: Any) -> Entry:

@@ -19,7 +19,7 @@ LEVELS = (
     ({"networks"}, {"envs"}, {"tasks"}, {"data"}, {"optim"}),
     ({"families"}, {"loops"}),
     ({"algorithms"},),
-    ({"zoo", "train", "language_zoo", "train_language"},),
+    ({"tuned", "zoo", "train", "language_zoo", "train_language"},),
     ({"runtime"}, {"index", "objectives"}),
     ({"__main__"},),
 )

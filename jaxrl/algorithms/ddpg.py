@@ -9,6 +9,7 @@ Barth-Maron et al. 2018, arXiv:1804.08617 (D4PG).
 """
 
 from jaxrl.config import config
+from jaxrl.families import settings
 from jaxrl.families.actor_critic import actor_critic_learner
 from jaxrl.families.box import span
 from jaxrl.families.critic_settings import CriticConfig, critics_of_box, first_votes, parts
@@ -31,9 +32,7 @@ class Config(CriticConfig):
 
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
-    space = setting.spaces.action
-    if not isinstance(space, Box):
-        raise ValueError(f"ddpg needs a Box action space, not {space}")
+    space = settings.action_space(config, setting, Box)
     bounds = span(space)
     wobble = Wobble(config.noise_std, config.noise_spread, config.noise_memory)
     conduct = deterministic(bounds, wobble, Smoothing(config.smoothing_std, config.smoothing_clip))

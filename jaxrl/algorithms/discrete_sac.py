@@ -33,9 +33,7 @@ class Config(CriticConfig):
 
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
-    space = setting.spaces.action
-    if not isinstance(space, Discrete):
-        raise ValueError(f"discrete_sac needs a Discrete action space, not {space}")
+    space = settings.action_space(config, setting, Discrete)
     temperature = fixed_temperature(config.temperature)
     if config.learn_temperature:
         target = config.entropy_share * math.log(space.num_values)

@@ -54,7 +54,7 @@ class Config(OffPolicyConfig):
 
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
-    num_actions = _num_actions(setting)
+    num_actions = settings.action_space(config, setting, Discrete).num_values
     return value_learner(
         Parts(
             network=network(config, setting),
@@ -70,13 +70,6 @@ def learner(config: Config, setting: Setting) -> Learner:
             hold=config.noisy == "episode",
         )
     )
-
-
-def _num_actions(setting: Setting) -> int:
-    space = setting.spaces.action
-    if not isinstance(space, Discrete):
-        raise ValueError(f"dqn needs a Discrete action space, not {space}")
-    return space.num_values
 
 
 def head(config: Config) -> value_head.Head:
@@ -112,7 +105,7 @@ def _exploration(config: Config, num_actions: int) -> explore.Exploration:
 def network(config: Config, setting: Setting) -> ValueNetwork:
     """The network that the configuration asks for, or the user's own; dueling around either."""
     spaces, size = setting.spaces, head(config).size
-    width = _num_actions(setting) + config.dueling
+    width = settings.action_space(config, setting, Discrete).num_values + config.dueling
     custom = setting.networks.critic if setting.networks else None
     if custom is not None:
         if size is None or config.noisy is not None:

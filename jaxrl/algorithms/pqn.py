@@ -56,9 +56,7 @@ class Config(OnPolicyConfig):
 
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
-    space = setting.spaces.action
-    if not isinstance(space, Discrete):
-        raise ValueError(f"pqn needs a Discrete action space, not {space}")
+    space = settings.action_space(config, setting, Discrete)
     custom = setting.networks.critic if setting.networks else None
     net = settings.network(config, setting.spaces, custom, space.num_values, 1.0)
     passes = Passes(config.num_epochs, config.num_minibatches)

@@ -36,9 +36,7 @@ class Config(CriticConfig):
 
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
-    space = setting.spaces.action
-    if not isinstance(space, Box):
-        raise ValueError(f"sac needs a Box action space, not {space}")
+    space = settings.action_space(config, setting, Box)
     bounds, choice = span(space), distribution(space, "squashed_gaussian")
     temperature = fixed_temperature(config.temperature)
     if config.learn_temperature:

@@ -53,7 +53,7 @@ def parts(
         actor=settings.network(config, setting.spaces, custom, conduct.size, 0.01, std),
         critics=critics,
         conduct=conduct,
-        head=_head(config),
+        head=head(config),
         jury=jury,
         temperature=temperature,
         optimizer=settings.optimizer(config, setting, 1),
@@ -91,7 +91,7 @@ def critics_of_box(config: Any, setting: Setting, span: Span) -> Critics:
 def critics_of_choices(config: Any, setting: Setting, num_actions: int) -> Critics:
     """Critics of all actions of a discrete space."""
     network = _network(config, setting, setting.spaces, num_actions)
-    return of_choices(network, num_actions, _head(config).size or 1, config.num_critics)
+    return of_choices(network, num_actions, head(config).size or 1, config.num_critics)
 
 
 def _network(config: Any, setting: Setting, spaces: Spaces, num_actions: int) -> Network:
@@ -101,12 +101,12 @@ def _network(config: Any, setting: Setting, spaces: Spaces, num_actions: int) ->
             f"not {config.num_judges}"
         )
     custom = setting.networks.critic if setting.networks else None
-    size = num_actions * (_head(config).size or 1)
+    size = num_actions * (head(config).size or 1)
     return settings.network(config, spaces, custom, size, 1.0)
 
 
-def _head(config: Any) -> Head:
-    """Expected values under a squared loss, or distributions over atoms."""
+def head(config: Any) -> Head:
+    """What critics say: expected values under a squared loss, or distributions over atoms."""
     if config.head == "scalar":
         return squared(scalar_head(1.0))
     return categorical_head(config.value_min, config.value_max, config.num_atoms)

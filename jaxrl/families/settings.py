@@ -1,7 +1,7 @@
 """What configurations share, and how they become networks and an optimiser."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import jax.numpy as jnp
 import optax
@@ -15,6 +15,8 @@ from jaxrl.networks import CNN, MLP, Network, content, distribution, feed_forwar
 from jaxrl.networks.core import obs_rank
 from jaxrl.optim.optimizer import Optimizer, Schedule, adam, linear
 from jaxrl.types import Array, Box, Discrete, LearnerState, Spaces
+
+S = TypeVar("S")
 
 
 class Setting(NamedTuple):
@@ -66,6 +68,14 @@ STATE_VALUE = Judge(lambda raw, output: raw[..., 0], lambda raw, action: raw[...
 
 ACTION_VALUE = Judge(lambda raw, output: expected_value(raw, nn.softmax(output)), action_value)
 """A critic of all actions of a discrete space."""
+
+
+def action_space(config: Any, setting: Setting, kind: type[S]) -> S:
+    """The environment's action space, for an algorithm that acts in one kind of space only."""
+    space = setting.spaces.action
+    if not isinstance(space, kind):
+        raise ValueError(f"{title(config)} needs a {kind.__name__} action space, not {space}")
+    return space
 
 
 def parts(

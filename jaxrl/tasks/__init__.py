@@ -9,8 +9,15 @@ from jaxrl.tasks.addition import addition
 from jaxrl.tasks.characters import characters
 from jaxrl.tasks.combinators import ended, learned, noisy, overlong, weighted, written_with
 from jaxrl.tasks.countdown import countdown
-from jaxrl.tasks.padding import prompt_texts, prompts_of, response_of, response_texts
-from jaxrl.tasks.questions import EASY, HARD, ORDINARY, Answer, Question
+from jaxrl.tasks.padding import (
+    prompt_texts,
+    prompts_from_text,
+    prompts_of,
+    response_from_text,
+    response_of,
+    response_texts,
+)
+from jaxrl.tasks.questions import EASY, HARD, ORDINARY, Answer, Question, exact_match
 from jaxrl.tasks.random_walks import random_walks
 from jaxrl.tasks.sorting import sorting
 from jaxrl.text import Task
@@ -26,13 +33,16 @@ __all__ = [
     "characters",
     "countdown",
     "ended",
+    "exact_match",
     "learned",
     "make_task",
     "noisy",
     "overlong",
     "prompt_texts",
+    "prompts_from_text",
     "prompts_of",
     "random_walks",
+    "response_from_text",
     "response_of",
     "response_texts",
     "sorting",

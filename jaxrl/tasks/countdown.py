@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxrl import checks
 from jaxrl.tasks.characters import characters
-from jaxrl.tasks.questions import EASY, HARD, Mix, Question, Reward, questions, task
+from jaxrl.tasks.questions import EASY, HARD, Mix, Numbers, Question, Reward, questions, task
 from jaxrl.text import Prompts, Response, Task, end
 from jaxrl.types import Array
 
@@ -25,8 +25,8 @@ FIRST_DIGIT, FIRST_OPERATION = characters(ALPHABET).encode("0+")
 class Aim(NamedTuple):
     """What an expression is to be made of, and to come to."""
 
-    count: Array  # how often each digit is given, [P, 10]
-    target: Array  # [P]
+    count: Numbers  # how often each digit is given, [P, 10]
+    target: Numbers  # [P]
 
 
 class Reading(NamedTuple):
@@ -76,7 +76,7 @@ def rewards(form: float) -> tuple[Reward, Reward]:
 
     def outcome(prompts: Prompts, response: Response) -> Array:
         _, formed, right = judged(prompts, response)
-        return form * formed.astype(jnp.float32) + (1 - form) * right.astype(jnp.float32)
+        return jnp.where(right, 1.0, form * formed.astype(jnp.float32))
 
     def steps(prompts: Prompts, response: Response) -> Array:
         valid, _, right = judged(prompts, response)
@@ -101,7 +101,7 @@ def judged(prompts: Prompts, response: Response) -> tuple[Array, Array, Array]:
         further = _read(reading, token)
         done = ~reading.waiting & (reading.left.sum(-1, dtype=jnp.int32) == 0)
         valid = reading.valid & jnp.where(ends, done, further.valid)
-        further = _where(mask & ~ends, further, reading)
+        further = _where(mask, further, reading)
         return further._replace(valid=jnp.where(mask, valid, reading.valid)), valid & mask
 
     steps = (response.token, response.mask, end(response))
@@ -167,4 +167,4 @@ def _question(digits: list[int], operations: list[int], target: int) -> Question
     answer = "".join(f"{sign}{digit}" for sign, digit in zip(signs, digits, strict=True))
     count = np.bincount(digits, minlength=10).astype(np.int32)
     given = "".join(map(str, sorted(digits)))
-    return Question(f"{given}:{target}=", answer, Aim(count, np.int32(target)))
+    return Question(f"{given}:{target}=", answer, Aim(count, np.array(target, np.int32)))

@@ -34,7 +34,8 @@ def prompts_of(
 ) -> Prompts:
     """Prompts of rows of tokens, numbered from `first_index`."""
     token, mask = (jnp.asarray(x) for x in left_padded(rows, pad, length))
-    return Prompts(token, mask, jnp.arange(len(rows), dtype=jnp.int32) + first_index, answer)
+    index = np.arange(first_index, first_index + len(rows), dtype=np.int32)
+    return Prompts(token, mask, jnp.asarray(index), answer)
 
 
 def response_of(groups: Sequence[Rows], vocabulary: Vocabulary, length: int) -> Response:
@@ -48,6 +49,20 @@ def response_of(groups: Sequence[Rows], vocabulary: Vocabulary, length: int) -> 
         for x in right_padded(rows, vocabulary.pad, length)
     )
     return shown(token, mask, jnp.ones(token.shape[1:], bool))
+
+
+def prompts_from_text(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Prompts:
+    """Prompts of texts."""
+    rows = [tokenizer.encode(text) for text in texts]
+    return prompts_of(rows, tokenizer.vocabulary.pad, length)
+
+
+def response_from_text(
+    tokenizer: Tokenizer, texts: Sequence[Sequence[str]], length: int
+) -> Response:
+    """Whole responses of texts, as many for each prompt, [P][G]."""
+    groups = [[tokenizer.encode(text) for text in group] for group in texts]
+    return response_of(groups, tokenizer.vocabulary, length)
 
 
 def shown(token: Array, mask: Array, ended: Array) -> Response:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxrl import checks
 from jaxrl.tasks.padding import prompts_of, right_padded, shown
-from jaxrl.text import Prompts, Response, Task, Tokenizer
+from jaxrl.text import Prompts, Response, Task, Tokenizer, end
 from jaxrl.types import Array, PyTree
 
 EASY, ORDINARY, HARD = range(3)
@@ -56,6 +56,9 @@ Draw = Callable[[np.random.Generator, int], Question]
 """chance, level -> a question."""
 
 Reward = Callable[[Prompts, Response], Array]
+
+Numbers = Array | np.ndarray
+"""NumPy's in a `Question`, jax's in an `Answer`."""
 
 
 def questions(draw: Draw, mix: Mix) -> tuple[list[tuple[int, Question]], list[Question]]:
@@ -129,21 +132,20 @@ def demonstration(prompts: Prompts) -> Response:
 
 
 def matches(prompts: Prompts, response: Response) -> Array:
-    """Whether each token is that of the demonstration at its place, [T, P, G]."""
+    """Whether each token is that of the demonstration at its place, as its end is, [T, P, G]."""
     right = demonstration(prompts)
     if len(right.token) != len(response.token):
         raise ValueError(
             f"response must have room for {len(right.token)} tokens, not {len(response.token)}"
         )
-    return response.mask & right.mask & (response.token == right.token)
+    same = (response.token == right.token) & (end(response) == end(right))
+    return response.mask & right.mask & same
 
 
 def exact_match(prompts: Prompts, response: Response) -> Array:
     """1 where a response is the demonstration, from its first token to its end; else 0."""
-    same = matches(prompts, response).sum(0, dtype=jnp.int32)
-    length = prompts.answer.mask.sum(1, dtype=jnp.int32)[:, None]
-    whole = (same == length) & (same == response.mask.sum(0, dtype=jnp.int32))
-    return (whole & response.ended).astype(jnp.float32)
+    right = demonstration(prompts)
+    return (matches(prompts, response) | ~right.mask).all(0).astype(jnp.float32)
 
 
 def _answer(tokenizer: Tokenizer, rows: list[tuple[int, Question]], num_tokens: int) -> Answer:
@@ -153,7 +155,7 @@ def _answer(tokenizer: Tokenizer, rows: list[tuple[int, Question]], num_tokens: 
     return Answer(
         jnp.asarray(token.T),
         jnp.asarray(mask.T),
-        jnp.array([q.ends for _, q in rows]),
-        jnp.array([level for level, _ in rows], jnp.int32),
+        jnp.asarray(np.array([q.ends for _, q in rows])),
+        jnp.asarray(np.array([level for level, _ in rows], np.int32)),
         jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *(q.about for _, q in rows)),
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxrl import checks
 from jaxrl.tasks.characters import characters
-from jaxrl.tasks.questions import EASY, HARD, Mix, Question, Reward, questions, task
+from jaxrl.tasks.questions import EASY, HARD, Mix, Numbers, Question, Reward, questions, task
 from jaxrl.text import Prompts, Response, Task, end
 from jaxrl.types import Array
 
@@ -23,9 +23,9 @@ FIRST_NODE = characters(LETTERS).encode("a")[0]
 class Way(NamedTuple):
     """What a walk is held to."""
 
-    start: Array  # [P]
-    goal: Array  # [P]
-    shortest: Array  # nodes of the shortest way, both ends included; 0 where there is none, [P]
+    start: Numbers  # [P]
+    goal: Numbers  # [P]
+    shortest: Numbers  # nodes of the shortest way, both ends included; 0 where there is none, [P]
 
 
 class Graph(NamedTuple):
@@ -128,7 +128,8 @@ def _draw(
             goal, start = NUM_NODES, int(chance.integers(NUM_NODES))
             return _question(goal, _walk(graph.edge, chance, (start, goal), max_length), max_length)
         wanted = graph.distance == 1 if level == EASY else graph.distance >= 1
-        goal, start = chance.choice(np.argwhere(wanted)).tolist()
+        pairs = np.argwhere(wanted)
+        goal, start = pairs[chance.integers(len(pairs))].tolist()
         distance = graph.distance[goal]
         nearer = distance[None] < distance[:, None]
         edge = graph.edge & nearer if optimal else graph.edge
@@ -150,7 +151,7 @@ def _walk(
 
 def _question(goal: int, walk: list[int], max_length: int, shortest: int = 0) -> Question:
     start, *rest = walk
-    way = Way(np.int32(start), np.int32(goal), np.int32(shortest))
+    way = Way(*(np.array(node, np.int32) for node in (start, goal, shortest)))
     answer = "".join(LETTERS[node] for node in rest)
     arrives = rest[-1] == goal and len(walk) <= max_length
     return Question(LETTERS[goal] + LETTERS[start], answer, way, arrives)

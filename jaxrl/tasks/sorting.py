@@ -39,13 +39,16 @@ def sorting(
 
 def places(prompts: Prompts, response: Response) -> Array:
     """The share of places that are right, that of the end included, [P, G]."""
-    return place(prompts, response).sum(0)
+    return matches(prompts, response).sum(0, dtype=jnp.float32) / _count(prompts)[:, None]
 
 
 def place(prompts: Prompts, response: Response) -> Array:
     """What each place that is right adds to it, [T, P, G]."""
-    count = prompts.answer.mask.sum(1, dtype=jnp.float32)
-    return matches(prompts, response).astype(jnp.float32) / count[None, :, None]
+    return matches(prompts, response).astype(jnp.float32) / _count(prompts)[None, :, None]
+
+
+def _count(prompts: Prompts) -> Array:
+    return prompts.answer.mask.sum(1, dtype=jnp.float32)
 
 
 def _draw(length: int):

@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import make_train
-from jaxrl.algorithms import dqn, pqn
+from jaxrl.algorithms import discrete_sac, dqn, pqn
 from jaxrl.config import hints, replace
 from jaxrl.envs import PROBES, probe, stacked
+from jaxrl.families import critic_settings
+from jaxrl.families.box import span
+from jaxrl.families.off_policy import OffPolicyConfig
 from jaxrl.families.policy import ActorCritic
 from jaxrl.families.settings import Setting
 from jaxrl.networks import MLP
@@ -18,7 +21,7 @@ from jaxrl.networks.value import Chance
 from jaxrl.types import Average
 from jaxrl.zoo import ZOO
 from tests.envs.tiny import walk
-from tests.zoo.cases import QUICK, budget
+from tests.zoo.cases import QUICK, budget, in_a_box
 from tests.zoo.worlds import either, invest
 
 GAMMA = 0.9
@@ -58,6 +61,10 @@ class Agent(NamedTuple):
 
 
 TURNS = {"num_steps": 1, "hidden_sizes": (16,), "activation": "tanh"}
+LED = TURNS | {"num_gradients": 2}
+COOL = LED | {"temperature": 0.1}
+"""The temperature falls, as the entropy that is asked for is little: values forget about it."""
+FIXED = {"learn_temperature": False, "temperature": 0.01}
 
 AGENTS = {
     "reinforce": Agent("reinforce", "state", {"group_size": 1}),
@@ -82,6 +89,17 @@ AGENTS = {
     "iqn": Agent("iqn", "action", TURNS),
     "munchausen_dqn": Agent("munchausen_dqn", "action", TURNS),
     "rainbow": Agent("rainbow", "action", TURNS),
+    "ddpg": Agent("ddpg", "action", LED),
+    "td3": Agent("td3", "action", LED),
+    "d4pg": Agent("d4pg", "action", LED | {"num_atoms": 16, "noise_std": 0.05}),
+    "sac": Agent("sac", "action", COOL | {"target_entropy": -3.0}),
+    "redq": Agent(
+        "redq",
+        "action",
+        LED
+        | {"num_critics": 4, "policy_delay": 2, "learn_temperature": False, "temperature": 0.01},
+    ),
+    "discrete_sac": Agent("discrete_sac", "action", COOL | {"entropy_share": 0.05}),
 }
 """What is held to the probes: all of the zoo, and the choices that change what a value is."""
 
@@ -127,11 +145,42 @@ def action_values(agent, params, obs):
     return q.reshape(*obs.shape[:-1], 2)
 
 
-def opinion(agent, params, obs):
-    """What parameters say of observations, [..., 2]: value and preference."""
+def setting(config):
+    """What a learner of probes is told."""
+    spaces = probe(PROBES["constant"], in_a_box(config)).spaces
+    return Setting(spaces, 1, ActorCritic(None if in_a_box(config) else ACTOR, None))
+
+
+def led(agent, state, obs):
+    """What an actor that follows critics thinks of observations: value of its action, preference.
+
+    Actions −1 and 1 of a policy whose logits lie 2 x apart have the mean tanh x.
+    """
+    config, flat = settings(agent), obs.reshape(-1, obs.shape[-1])
+    head, told = critic_settings.head(config), setting(config)
+    critic = state.params.critic
+    if isinstance(config, discrete_sac.Config):
+        critics = critic_settings.critics_of_choices(config, told, 2)
+        logits = says(ACTOR, state.params.actor, flat)
+        q = head.mean(critics.ask(critic, flat, None)).mean(0)
+        value, preference = (jax.nn.softmax(logits) * q).sum(-1), logits[:, 1] - logits[:, 0]
+    else:
+        learner, box = ZOO[agent.name].learner(config, told), span(told.spaces.action)
+        action = learner.act(state, flat, None, ())[0]
+        critics = critic_settings.critics_of_box(config, told, box)
+        value = head.mean(critics.ask(critic, flat, action)).mean(0)
+        preference = 2 * jnp.arctanh(0.9999 * action[:, 0])
+    return value.reshape(obs.shape[:-1]), preference.reshape(obs.shape[:-1])
+
+
+def opinion(agent, state, obs):
+    """What a learner says of observations, [..., 2]: value and preference."""
+    params = state.params
     if by_values(agent):
         q = action_values(agent, params, obs)
         return q.max(-1), q[..., 1] - q[..., 0]
+    if isinstance(settings(agent), OffPolicyConfig):
+        return led(agent, state, obs)
     logits = says(ACTOR, params.actor, obs)
     preference = logits[..., 1] - logits[..., 0]
     if agent.critic is None:
@@ -144,9 +193,11 @@ def opinion(agent, params, obs):
 def trained(agent, env, obs, num_updates, key):
     """Train, then ask for observations [..., 2]."""
     config = settings(agent)
-    own = None if isinstance(config, dqn.Config) else ActorCritic(ACTOR, critic(agent))
+    own = ActorCritic(ACTOR, critic(agent))
+    if isinstance(config, OffPolicyConfig):
+        own = None if isinstance(config, dqn.Config) else setting(config).networks
     state, metrics = make_train(config, env, budget(config, num_updates), networks=own)(key)
-    said = opinion(agent, state.learner.params, obs)
+    said = opinion(agent, state.learner, obs)
     return Trained(*said, state.learner.slots, metrics["episode_return"])
 
 
@@ -179,10 +230,12 @@ def on_probes(agent, num_updates, num_seeds):
     paths = jax.vmap(jax.vmap(best_path, (None, 0)), (0, None))(ROWS, path_keys)
     levels = jnp.eye(2)[::-1]  # of "invest": level 0, level 1
     obs = paths.obs.at[-1, 0, :2].set(levels)
+    boxed = in_a_box(settings(agent))
     is_probe = jnp.array([name != "invest" for name in NAMES])
 
     def one(row, is_probe, obs, key):
-        return trained(agent, either(is_probe, probe(row), invest()), obs, num_updates, key)
+        env = either(is_probe, probe(row, boxed), invest(boxed))
+        return trained(agent, env, obs, num_updates, key)
 
     all_rows = jax.vmap(jax.vmap(one, (None, None, None, 0)), (0, 0, 0, None))
     keys = jax.random.split(jax.random.key(0), num_seeds)

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import grid, make_train
+from jaxrl.algorithms import ddpg, sac
 from jaxrl.config import hints, replace
 from jaxrl.families.off_policy import OffPolicyConfig
 from jaxrl.zoo import ZOO, entry
 from tests.zoo.keys import PLAIN, USED, noted
-from tests.zoo.worlds import drift
+from tests.zoo.worlds import CHOICE, FORCE, drift
 
 SIZES = {
     "num_envs": 4,
@@ -31,10 +32,13 @@ SIZES = {
 }
 """What every algorithm is made small by, where it has such a field."""
 
-SMALL = {"reinforce": {"group_size": 1}}
+SMALL = {
+    "reinforce": {"group_size": 1},
+    "redq": {"num_critics": 3, "policy_delay": 2},  # some do not judge
+}
 """And what is an algorithm's own."""
 
-FEW = {"num_steps": 2}
+FEW = {"num_steps": 2, "num_gradients": 2}
 """And what a loop with replay is made small by: a turn is shorter than a rollout."""
 
 MEMORY = {"memory_size": 3, "sequence_length": 3}
@@ -45,8 +49,15 @@ KINDS = {
     "pqn": ("pqn", {}),
     "grpo": ("grpo", {}),
     "dqn": ("dqn", {}),
+    "sac": ("sac", {}),
 }
 """One for each kind of loop, memory and improvement: algorithm and changes."""
+
+SPREAD = {
+    "envs": [name for name in KINDS if name != "grpo"],  # which starts its anew in each update
+    "seeds": ["gru", "grpo"],
+}
+"""Which of them are spread over devices, and what of theirs."""
 
 NUM_UPDATES = 7
 QUICK = {"xla_backend_optimization_level": 0}  # compiles in half the time
@@ -58,6 +69,16 @@ def small(name, **changes):
     sizes = {k: v for k, v in SIZES.items() if k in hints(type(config))}
     few = FEW if isinstance(config, OffPolicyConfig) else {}
     return replace(config, **(sizes | few | SMALL.get(name, {}) | changes))
+
+
+def in_a_box(config):
+    """Whether the algorithm of a configuration acts in a box only."""
+    return isinstance(config, ddpg.Config | sac.Config)
+
+
+def world(config, spoil=0.0):
+    """`drift` with actions that the algorithm of a configuration takes."""
+    return drift(FORCE if in_a_box(config) else CHOICE, spoil)
 
 
 def budget(config, num_updates):
@@ -78,12 +99,12 @@ def training(config, env, evaluate=True):
 
 
 def start(config, key):
-    return training(config, drift()).algorithm.init(key)
+    return training(config, world(config)).algorithm.init(key)
 
 
 def window(config, state, end, spoil):
     """Train until `end` updates are done, then evaluate; `spoil` is added to rewards."""
-    return training(config, drift(spoil=spoil)).window(state, end - state.num_updates)
+    return training(config, world(config, spoil)).window(state, end - state.num_updates)
 
 
 def over_all(function, num_shared):
@@ -97,8 +118,7 @@ def alone(config, keys):
     like = noted(keys[0])
     with jax.debug_key_reuse(True):  # what it finds, it raises while tracing
         begin = jax.jit(start).trace(config, like)
-        state = jax.eval_shape(start, config, like)
-        go_on = jax.jit(window).trace(config, state, jnp.int32(1), jnp.float32(0))
+        go_on = jax.jit(window).trace(config, begin.out_info, jnp.int32(1), jnp.float32(0))
     begin, go_on = (x.lower().compile(compiler_options=QUICK) for x in (begin, go_on))
     USED.clear()
     first = [begin(config, noted(key)) for key in keys]
@@ -121,7 +141,9 @@ class Case:
             jax.vmap(jax.vmap(start, (None, 0)), (0, None)), compiler_options=QUICK
         )(self.configs, self.keys)
         one = jax.vmap(self._counted, (None, 0, None, None))
-        self._window = jax.jit(jax.vmap(one, (0, 0, None, None)))
+        replayed = isinstance(ZOO[name].config, OffPolicyConfig)  # twice the program of a rollout
+        options = QUICK if replayed else None
+        self._window = jax.jit(jax.vmap(one, (0, 0, None, None)), compiler_options=options)
 
     def _counted(self, *args):
         self.num_traces += 1

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from tests.zoo.cases import KINDS, QUICK, small, training
+from tests.zoo.cases import KINDS, QUICK, SPREAD, small, training, world
 from tests.zoo.keys import PLAIN
 from tests.zoo.trees import assert_near
-from tests.zoo.worlds import drift
 
 MESH = jax.make_mesh((2,), ("rows",), axis_types=(AxisType.Auto,))
 ROWS = NamedSharding(MESH, PartitionSpec("rows"))
@@ -31,18 +30,19 @@ def main():
     assert jax.device_count() == 2
     keys = jax.random.split(jax.random.key(0, impl=PLAIN), 2)
     for name, (algorithm, changes) in KINDS.items():
-        train = training(small(algorithm, **changes), drift())
+        config = small(algorithm, **changes)
+        train = training(config, world(config))
         init = jax.jit(jax.vmap(train.algorithm.init), compiler_options=QUICK)
         states = init(keys)
         state = jax.tree.map(lambda x: x[0], states)
-        if name != "grpo":  # whose environments start anew in each update
+        if name in SPREAD["envs"]:
             where = jax.tree.map(lambda _: WHOLE, state)
             scene = jax.tree.map(lambda _: ROWS, state.scene)
             hold(train.window, state, where._replace(scene=scene))
-            print("envs")
-        if name in ("gru", "grpo"):
+            print(f"envs:{name}")
+        if name in SPREAD["seeds"]:
             hold(jax.vmap(train.window, (0, None)), states, jax.tree.map(lambda _: ROWS, states))
-            print("seeds")
+            print(f"seeds:{name}")
 
 
 if __name__ == "__main__":

@@ -8,17 +8,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrl import make_train
 from jaxrl.config import VOCABULARY, hints
 from jaxrl.families.off_policy import OffPolicyConfig
+from jaxrl.types import Box, Discrete, Env, MultiDiscrete, Spaces
 from jaxrl.zoo import ZOO
-from tests.zoo.cases import Case, alone
+from tests.sentences import hold_sentence
+from tests.zoo.cases import Case, alone, budget, small
 from tests.zoo.trees import assert_near, assert_same, at, bits, differ, finite, is_key, types
 
 BUDGET = 8  # seconds of CPU time for all contracts of one algorithm
+REPLAY_BUDGET = 12  # of one that learns from replay, whose programs hold twice as much
 
 CRITIC_FREE = {"rloo", "grpo"}
 CLIPPED = {"ppo", "grpo"}
 WITHOUT_POLICY = {"pqn"}
+ENTROPIC = {"sac", "redq", "discrete_sac"}
+FOLLOWING = ENTROPIC | {"ddpg", "td3", "d4pg"}
+
+PLANE = Box(-1.0, 1.0, (2,))
+ACTIONS = {"Box": PLANE, "Discrete": Discrete(2), "MultiDiscrete": MultiDiscrete((2, 3))}
+IN_A_BOX = "ddpg td3 d4pg sac redq"
+AMONG_FEW = "actor_critic pqn dqn double_dqn c51 qr_dqn iqn munchausen_dqn rainbow discrete_sac"
+ONLY = dict.fromkeys(IN_A_BOX.split(), "Box") | dict.fromkeys(AMONG_FEW.split(), "Discrete")
+"""Who acts in one kind of space only; all others in each."""
 
 
 @pytest.fixture(scope="module", params=ZOO)
@@ -77,13 +90,20 @@ def test_nothing_is_nan_and_the_metrics_are_all_there(case):
     assert (length >= 1).all() and (length <= 5).all()
 
 
+def replayed(name):
+    return isinstance(ZOO[name].config, OffPolicyConfig)
+
+
 def named_metrics(name):
     names = {"steps", "episode_return", "episode_length", "refused", "grad_norm", "lr"}
-    replayed = isinstance(ZOO[name].config, OffPolicyConfig)
     if name not in CRITIC_FREE:
-        names |= {"value_loss"} if replayed else {"value_loss", "explained_variance"}
-    if name not in WITHOUT_POLICY and not replayed:
+        names |= {"value_loss"} if replayed(name) else {"value_loss", "explained_variance"}
+    if name not in WITHOUT_POLICY and not replayed(name):
         names |= {"entropy", "approx_kl"}
+    if name in FOLLOWING:
+        names |= {"policy_loss", "q"}
+    if name in ENTROPIC:
+        names |= {"entropy", "temperature"}
     if name in CLIPPED:
         names |= {"clip_fraction"}
     return names | {"eval_return"}
@@ -123,7 +143,24 @@ def test_all_of_this_takes_little_time(case):
     a machine with more to do than it has processors is given longer.
     """
     load = os.getloadavg()[0] / len(os.sched_getaffinity(0))
-    assert time.process_time() - case.begin < BUDGET * max(1.0, load)
+    seconds = REPLAY_BUDGET if replayed(case.name) else BUDGET
+    assert time.process_time() - case.begin < seconds * max(1.0, load)
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_actions_that_cannot_be_taken_are_refused_before_anything_is_traced(name, kind):
+    def never(*args):
+        raise AssertionError("the environment was asked")
+
+    config, only = small(name), ONLY.get(name, kind)
+    arguments = (config, Env(never, never, Spaces(PLANE, ACTIONS[kind])), budget(config, 1))
+    if kind == only:
+        assert make_train(*arguments).num_updates == 1
+        return
+    with pytest.raises(ValueError) as error:
+        make_train(*arguments)
+    hold_sentence(str(error.value), f"needs a {only} action space, not {ACTIONS[kind]}")
 
 
 @pytest.mark.parametrize("name", ZOO)

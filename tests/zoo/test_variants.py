@@ -15,7 +15,17 @@ import pytest
 from jaxrl import make_train
 from jaxrl.types import Discrete
 from jaxrl.zoo import entry
-from tests.zoo.cases import KINDS, MEMORY, NUM_UPDATES, QUICK, budget, small, training
+from tests.zoo.cases import (
+    KINDS,
+    MEMORY,
+    NUM_UPDATES,
+    QUICK,
+    SPREAD,
+    budget,
+    small,
+    training,
+    world,
+)
 from tests.zoo.keys import PLAIN
 from tests.zoo.trees import assert_same, finite, types
 from tests.zoo.worlds import FORCE, SEVERAL, drift, guarded
@@ -45,6 +55,21 @@ VARIANTS = {
     "softly legal values": ("munchausen_dqn", guarded(Discrete(3)), {"exploration": "boltzmann"}),
     "ranks and noise that lasts": ("iqn", drift(), {"replay": "rank", "noisy": "episode"}),
     "a ladder of rates": ("qr_dqn", drift(), {"exploration": "ladder", "layer_norm": True}),
+    "the least of ranked distributions": (
+        "td3",
+        drift(FORCE),
+        {"replay": "rank", "head": "categorical", "layer_norm": True, "value_max": 10.0},
+    ),
+    "two-step soft distributions": (
+        "sac",
+        drift(FORCE),
+        {"n_step": 2, "head": "categorical", "learn_temperature": False, "temperature": 0.1},
+    ),
+    "softly led among the legal": (
+        "discrete_sac",
+        guarded(Discrete(3)),
+        {"replay": "proportional", "layer_norm": True},
+    ),
     "several legal choices": ("rloo", guarded(SEVERAL), {}),
     "gru": ("ppo", drift(), MEMORY | {"memory": "gru"}),
     "lstm": ("impala", drift(), MEMORY | {"memory": "lstm"}),
@@ -75,13 +100,13 @@ def test_a_variant_learns_without_nan(name):
     assert_same(window(half, jnp.int32(2))[0], state)
 
 
-@pytest.mark.parametrize("name", ["ppo", "gru", "grpo", "dqn"])
+@pytest.mark.parametrize("name", ["ppo", "gru", "grpo", "dqn", "sac"])
 def test_training_in_two_sittings_is_training_in_one(name):
     """The host stops where it likes; here between two evaluations."""
     algorithm, changes = KINDS[name]
     config = small(algorithm, **changes)
     per_update = entry(config).loop.budget(config).steps_per_update
-    train = make_train(config, drift(), budget(config, NUM_UPDATES), 2 * per_update)
+    train = make_train(config, world(config), budget(config, NUM_UPDATES), 2 * per_update)
     first = jax.jit(train.algorithm.init, compiler_options=QUICK)(KEY)
     go_on, piece = jax.jit(train), jax.jit(train.window)
     half, _ = piece(first, jnp.int32(3))
@@ -110,4 +135,5 @@ def test_sharded_is_unsharded():
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert sorted(done.stdout.split()) == ["envs"] * 4 + ["seeds"] * 2
+    envs, seeds = ([f"{what}:{n}" for n in names] for what, names in SPREAD.items())
+    assert sorted(done.stdout.split()) == sorted(envs + seeds)

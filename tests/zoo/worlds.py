@@ -53,11 +53,11 @@ def guarded(action):
     return action_mask(inner._replace(step=step), legal)
 
 
-def invest():
+def invest(continuous=False):
     """One step to a time limit: at level 0, action 1 costs 0.5 and lifts to level 1 for good.
 
     Level 1 pays 1 a step: with γ = 0.9 and values beyond the limit, lifting is worth 8.5; within
-    the limit it is a loss.
+    the limit it is a loss. Of continuous actions the positive ones count as 1.
     """
 
     def shown(level):
@@ -69,11 +69,13 @@ def invest():
 
     def step(key, level, action):
         del key
-        reached = jnp.maximum(level, action)
+        chosen = (action[0] > 0).astype(jnp.int32) if continuous else action
+        reached = jnp.maximum(level, chosen)
         reward = level.astype(jnp.float32) - 0.5 * (reached - level).astype(jnp.float32)
         return reached, Timestep(shown(reached), reward, jnp.bool_(False), jnp.bool_(True))
 
-    return Env(reset, step, Spaces(Box(0.0, 1.0, (2,)), CHOICE))
+    actions = Box(-1.0, 1.0, (1,)) if continuous else CHOICE
+    return Env(reset, step, Spaces(Box(0.0, 1.0, (2,)), actions))
 
 
 def either(first, one, other):
