@@ -1,5 +1,6 @@
 """Training and evaluation of language models as pure functions: key -> (state, metrics)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,11 +27,12 @@ def make_language_train(
     num_eval_episodes: int | None = None,
     model: LanguageModel | None = None,
     optimizer: Any = None,
+    params: Any = None,
 ) -> Training:
     """A pure function key -> (state, metrics) that trains a language model on a task's prompts.
 
-    A step is a response that is learnt from. `start` of the algorithm's loop takes parameters to
-    start from; otherwise a fresh model is prepared by `demonstration_steps` of imitation.
+    A step is a response that is learnt from. A model may be prepared by `demonstration_steps` of
+    imitation.
 
     Args:
       config: an algorithm's configuration, or its name.
@@ -39,6 +41,7 @@ def make_language_train(
       num_eval_episodes: prompts of the task's test in each evaluation; None for all of them.
       model: in place of the transformer that the configuration asks for.
       optimizer: (config, schedule) -> an optax transformation.
+      params: of the model, to start from; they may be traced.
     """
     config = language_entry(config).config if isinstance(config, str) else config
     validate(config)
@@ -57,11 +60,27 @@ def make_language_train(
             f"not {total_steps}"
         )
     num_updates = total_steps // per_update
-    setting = LanguageSetting(task, num_updates, model, optimizer)
+    setting = LanguageSetting(task, num_updates, model, optimizer, params)
     algorithm, learner = build_language(config, setting)
     every = None if evaluate_every is None else max(1, evaluate_every // per_update)
     run_of = (num_updates, per_update, every, num_eval)
-    return Training(algorithm, learner, task, *run_of, play=examine)
+    return Training(algorithm, learner, task, *run_of, play=examination(config, setting))
+
+
+def examination(config: Any, setting: LanguageSetting) -> Callable[..., Evaluation]:
+    """How what is learnt is evaluated: by an examination of the algorithm's own, or `examine`."""
+    own = language_entry(config).examine
+    if own is None:
+        return examine
+    examined = own(config, setting)
+
+    def play(
+        key: Array, task: Task, learner: Learner, learnt: LearnerState, num_episodes: int
+    ) -> Evaluation:
+        del task  # the setting's
+        return Evaluation(*examined(key, learner, learnt, num_episodes))
+
+    return play
 
 
 def examine(
