@@ -4,8 +4,8 @@
 
 Responses are sampled once from the start, or anew from the policy of now (`online`), and ranked by
 the task's reward; or a task is `taught` by examples. The best and the worst of a group are
-compared; by RRHF, all of it. Each difference is a field: cDPO, robust DPO, IPO, the hinge loss, SimPO, ORPO, KTO and RRHF are
-settings (`language_zoo`).
+compared; by RRHF, all of it. cDPO, robust DPO, IPO, the hinge loss, SimPO, ORPO, KTO and RRHF are
+settings of it (`language_zoo`).
 Reference: Rafailov et al. 2023, arXiv:2305.18290; the others stand with their formulas.
 """
 
@@ -22,7 +22,6 @@ from jaxrl.families import language, settings
 from jaxrl.families.language import LanguageConfig, LanguageSetting, model, voice
 from jaxrl.families.minibatch import Passes
 from jaxrl.families.preference import (
-    Loss,
     Parts,
     Policies,
     Said,
@@ -81,8 +80,8 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
         voice=spoken,
         policies=Policies(init, lambda state: state.params),
         score=partial(likelihood, plain),
-        loss=loss(config),
-        implied=lambda said: config.beta * log_ratio(config, said),
+        loss=partial(loss, config),
+        implied=partial(implied, config),
         optimizer=settings.optimizer(config, setting, passes.num_steps),
         passes=passes,
         num_microbatches=config.num_microbatches,
@@ -92,52 +91,93 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
     )
 
 
-def log_ratio(config: Config, said: Said) -> Array:
-    """How much likelier responses are than by the reference, if there is one, [P, K]."""
-    apart = said.score if said.ref_score is None else said.score - said.ref_score
-    each = config.per_token or config.loss in REFERENCE_FREE
-    return divide(apart, said.length) if each else apart
+def compared(config: Config, said: Said) -> Said:
+    """Responses whose scores are sums over their tokens, or means."""
+    if not config.per_token and config.loss not in REFERENCE_FREE:
+        return said
+    ref_score = None if said.ref_score is None else divide(said.ref_score, said.length)
+    return said._replace(score=divide(said.score, said.length), ref_score=ref_score)
 
 
-def loss(config: Config) -> Loss:
+def implied(config: Config, said: Said) -> Array:
+    """The rewards for which the policy would be best, [P, K]."""
+    score, ref_score, *_ = compared(config, said)
+    return config.beta * (score if ref_score is None else score - ref_score)
+
+
+def loss(config: Config, said: Said) -> Array:
     """The loss of each prompt."""
-    of_ratio = losses(config)[config.loss]
-
-    def total(said: Said) -> Array:
-        mean = divide(said.score, said.length)
-        likely = preference.best_response_loss(mean, said.reward)
-        return of_ratio(said, log_ratio(config, said)) + config.likelihood_coef * likely
-
-    return total
+    mean = divide(said.score, said.length)
+    likely = preference.best_response_loss(mean, said.reward)
+    return LOSSES[config.loss](config, said) + config.likelihood_coef * likely
 
 
-def losses(config: Config) -> dict[str, Callable[[Said, Array], Array]]:
-    """Losses of log ratios [P, K], by name; of a pair the better response comes first."""
-    beta, smoothing, gamma = config.beta, config.smoothing, config.target_margin
+def margin(config: Config, said: Said) -> Array:
+    """Δ of each pair."""
+    score, ref_score, *_ = compared(config, said)
+    assert ref_score is not None
+    return preference.preference_margin(score[:, 0], score[:, 1], ref_score[:, 0], ref_score[:, 1])
 
-    def margin(ratio: Array) -> Array:
-        return ratio[:, 0] - ratio[:, 1]
 
-    def kto(said: Said, ratio: Array) -> Array:
-        assert said.drift is not None
-        weights = config.desirable_weight, config.undesirable_weight
-        desirable = jnp.broadcast_to(jnp.arange(2)[None] == 0, ratio.shape)
-        return preference.kto_loss(ratio, desirable, said.drift, beta, *weights).mean(-1)
+def sigmoid(config: Config, said: Said) -> Array:
+    """DPO's, and with smoothing cDPO's."""
+    return preference.dpo_loss(margin(config, said), config.beta, config.smoothing)
 
-    def rrhf(said: Said, ratio: Array) -> Array:
-        ranked = preference.rrhf_loss(ratio, said.reward)
-        return ranked + preference.best_response_loss(said.score, said.reward)
 
-    return {
-        "sigmoid": lambda said, ratio: preference.dpo_loss(margin(ratio), beta, smoothing),
-        "robust": lambda said, ratio: preference.robust_dpo_loss(margin(ratio), beta, smoothing),
-        "ipo": lambda said, ratio: preference.ipo_loss(margin(ratio), beta),
-        "hinge": lambda said, ratio: preference.hinge_loss(margin(ratio), beta),
-        "simpo": lambda said, ratio: preference.simpo_loss(ratio[:, 0], ratio[:, 1], beta, gamma),
-        "orpo": lambda said, ratio: preference.orpo_loss(ratio[:, 0], ratio[:, 1], beta),
-        "kto": kto,
-        "rrhf": rrhf,
-    }
+def robust(config: Config, said: Said) -> Array:
+    """Robust DPO's."""
+    return preference.robust_dpo_loss(margin(config, said), config.beta, config.smoothing)
+
+
+def ipo(config: Config, said: Said) -> Array:
+    """IPO's."""
+    return preference.ipo_loss(margin(config, said), config.beta)
+
+
+def hinge(config: Config, said: Said) -> Array:
+    """That of SLiC and RSO."""
+    return preference.hinge_loss(margin(config, said), config.beta)
+
+
+def simpo(config: Config, said: Said) -> Array:
+    """SimPO's."""
+    mean = compared(config, said).score
+    return preference.simpo_loss(mean[:, 0], mean[:, 1], config.beta, config.target_margin)
+
+
+def orpo(config: Config, said: Said) -> Array:
+    """ORPO's."""
+    mean = compared(config, said).score
+    return preference.orpo_loss(mean[:, 0], mean[:, 1], config.beta)
+
+
+def kto(config: Config, said: Said) -> Array:
+    """KTO's: the better response is desirable, the other is not."""
+    score, ref_score, *_ = compared(config, said)
+    assert ref_score is not None and said.drift is not None
+    weights = config.desirable_weight, config.undesirable_weight
+    desirable = jnp.broadcast_to(jnp.arange(2)[None] == 0, score.shape)
+    ratio = score - ref_score
+    return preference.kto_loss(ratio, desirable, said.drift, config.beta, *weights).mean(-1)
+
+
+def rrhf(config: Config, said: Said) -> Array:
+    """RRHF's: the ranking of all, and the likelihood of the best."""
+    ranked = preference.rrhf_loss(compared(config, said).score, said.reward)
+    return ranked + preference.best_response_loss(said.score, said.reward)
+
+
+LOSSES: dict[str, Callable[[Config, Said], Array]] = {
+    "sigmoid": sigmoid,
+    "robust": robust,
+    "ipo": ipo,
+    "hinge": hinge,
+    "simpo": simpo,
+    "orpo": orpo,
+    "kto": kto,
+    "rrhf": rrhf,
+}
+"""The loss of each prompt, by name; of a pair the better response comes first."""
 
 
 def check(config: Config) -> None:
@@ -150,3 +190,5 @@ def check(config: Config) -> None:
     language.demand(config, holds, "smoothing", "be below 0.5 for the robust loss")
     holds = config.loss != "kto" or config.num_prompts // config.num_minibatches > 1
     language.demand(config, holds, "num_prompts", "be at least 2 in each minibatch for KTO")
+    holds = config.loss != "kto" or not config.per_token
+    language.demand(config, holds, "per_token", "be false for KTO")

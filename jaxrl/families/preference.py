@@ -147,7 +147,9 @@ def objective(parts: Parts) -> Reported:
         count = batch.valid.sum(dtype=jnp.float32)
         return count, drift(parts, params, batch) if parts.drifting else None
 
-    return accumulated((*NAMES, "compared"), whole, partial(part_loss, parts), parts.num_microbatches)
+    return accumulated(
+        (*NAMES, "compared"), whole, partial(part_loss, parts), parts.num_microbatches
+    )
 
 
 def drift(parts: Parts, params: PyTree, batch: Batch) -> Array:
