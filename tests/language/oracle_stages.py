@@ -70,9 +70,8 @@ class Facts:
             for g in (self.best[q], self.worst[q]):
                 said = [np.asarray(x)[..., [q], :][..., [g]] for x in self.response]
                 said = type(self.response)(*said)
-                now, ref = (
-                    log_probs(w, asked, said, 1.0).sum() for w in (self.now, self.reference)
-                )
+                policies = self.now, self.reference
+                now, ref = (log_probs(w, asked, said, 1.0).sum() for w in policies)
                 ratios.append(now - ref)
         return max(np.mean(ratios), 0.0)
 
