@@ -1,6 +1,6 @@
 """jaxrl: reinforcement learning as pure functions of arrays.
 
-`make_train`, `evaluate`, `grid`, `random_search` and `sweep` are here, every algorithm, as
+`make_train`, `make_language_train`, `evaluate`, `grid`, `random_search` and `sweep` are here, every algorithm, as
 `jaxrl.ppo`, every formula by its name, as `jaxrl.gae`, and every module, as `jaxrl.formulas`. All
 are loaded when they are first asked for, so that `import jaxrl` does not even import jax.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl.algorithms import dqn as dqn
     from jaxrl.algorithms import grpo as grpo
     from jaxrl.algorithms import impala as impala
+    from jaxrl.algorithms import lm_grpo as lm_grpo
     from jaxrl.algorithms import ppo as ppo
     from jaxrl.algorithms import ppo_penalty as ppo_penalty
     from jaxrl.algorithms import pqn as pqn
@@ -36,10 +37,12 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl.runtime.sweep import sweep as sweep
     from jaxrl.train import evaluate as evaluate
     from jaxrl.train import make_train as make_train
+    from jaxrl.train_language import make_language_train as make_language_train
 else:
     _HOMES = {
         "make_train": "jaxrl.train",
         "evaluate": "jaxrl.train",
+        "make_language_train": "jaxrl.train_language",
         "grid": "jaxrl.config",
         "random_search": "jaxrl.config",
         "sweep": "jaxrl.runtime.sweep",

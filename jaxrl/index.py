@@ -138,11 +138,11 @@ def objectives_page(root: Path) -> list[str]:
     return lines
 
 
-def algorithms(root: Path) -> list[tuple[str, str, str]]:
-    """The rows of the zoo: a name, its configuration's module, and what that is told."""
-    zoo = root / "jaxrl" / "zoo.py"
+def algorithms(root: Path, table: str = "ZOO") -> list[tuple[str, str, str]]:
+    """The rows of a zoo: a name, its configuration's module, and what that is told."""
+    zoo = root / "jaxrl" / {"ZOO": "zoo.py", "LANGUAGE": "language_zoo.py"}[table]
     for node in ast.parse(zoo.read_text("utf-8")).body if zoo.exists() else ():
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "ZOO":
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == table:
             assert isinstance(node.value, ast.Dict)
             keys = [ast.literal_eval(key) for key in node.value.keys if key]
             calls = [ast.unparse(value) for value in node.value.values]
@@ -161,7 +161,7 @@ def _parsed_algorithm(root: Path, module: str) -> tuple[str, tuple[str, list[str
 def algorithms_page(root: Path) -> list[str]:
     """A row for each algorithm: what it is, its objective and its reference."""
     rows = []
-    for name, module, changes in algorithms(root):
+    for name, module, changes in (*algorithms(root), *algorithms(root, "LANGUAGE")):
         path, (summary, equation, reference) = _parsed_algorithm(root, module)
         summary = _cell(summary) + f" With {_code(changes)}." * bool(changes)
         cells = (summary, "<br>".join(map(_code, equation)), _linked(reference))

@@ -21,8 +21,8 @@ class LanguageEntry(NamedTuple):
     config: Any
     learner: Any  # config, setting -> Learner
     loop: Any  # config, task, learner -> Algorithm
-    examine: Any = None  # config, setting -> how it is evaluated (`lm_reward.examine`); None for
-    # the reward of greedy responses
+    examine: Any = None  # config, setting -> how it is evaluated, as by `lm_reward.examine`; None
+    # for the reward of greedy responses
 
 
 def _prompted(config: lm_grpo.Config, task: Task, learner: Learner) -> Algorithm:
@@ -49,7 +49,7 @@ def _told(config: lm_ppo.Config, task: Task, learner: Learner) -> Algorithm:
     return prompted(task, learner, _plan(config))
 
 
-def _compared(config: Any, task: Task, learner: Learner) -> Algorithm:
+def _compared(config: lm_dpo.Config | lm_reward.Config, task: Task, learner: Learner) -> Algorithm:
     if task.shown is not None:
         size = jax.eval_shape(task.shown, task.train).ended.shape[1]
         if size != config.group_size:
@@ -63,85 +63,123 @@ def _compared(config: Any, task: Task, learner: Learner) -> Algorithm:
     return prompted(task, learner, _plan(config))
 
 
-def _dpo(**changes: Any) -> LanguageEntry:
-    return LanguageEntry(lm_dpo.Config(**changes), lm_dpo.learner, _compared)
-
-
-def _reward(**changes: Any) -> LanguageEntry:
-    return LanguageEntry(
-        lm_reward.Config(**changes), lm_reward.learner, _compared, lm_reward.examine
-    )
-
-
-def _grpo(**changes: Any) -> LanguageEntry:
-    return LanguageEntry(lm_grpo.Config(**changes), lm_grpo.learner, _prompted)
-
-
 LANGUAGE: dict[str, LanguageEntry] = {
     "lm_sft": LanguageEntry(lm_sft.Config(), lm_sft.learner, _imitated),
-    "lm_reward": _reward(),
-    "lm_reward_pairs": _reward(ranking="all_pairs"),
-    "lm_reward_ranks": _reward(ranking="plackett_luce"),
+    "lm_reward": LanguageEntry(lm_reward.Config(), lm_reward.learner, _compared, lm_reward.examine),
+    "lm_reward_pairs": LanguageEntry(
+        lm_reward.Config(ranking="all_pairs"), lm_reward.learner, _compared, lm_reward.examine
+    ),
+    "lm_reward_ranks": LanguageEntry(
+        lm_reward.Config(ranking="plackett_luce"), lm_reward.learner, _compared, lm_reward.examine
+    ),
     "lm_ppo": LanguageEntry(lm_ppo.Config(), lm_ppo.learner, _told),
-    "lm_dpo": _dpo(),
-    "lm_cdpo": _dpo(smoothing=0.1),
-    "lm_robust": _dpo(loss="robust", smoothing=0.1),
-    "lm_ipo": _dpo(loss="ipo"),
-    "lm_hinge": _dpo(loss="hinge"),
-    "lm_simpo": _dpo(loss="simpo", beta=2.0),
-    "lm_orpo": _dpo(loss="orpo"),
-    "lm_kto": _dpo(loss="kto"),
-    "lm_rrhf": _dpo(loss="rrhf", beta=1.0),
-    "lm_grpo": _grpo(),
-    "lm_grpo_steps": _grpo(advantage="stepwise"),
-    "lm_iterative_grpo": _grpo(reference_period=16),
-    "lm_dr_grpo": _grpo(advantage="centred", reduction="fixed_length", kl_coef=None),
-    "lm_dapo": _grpo(
-        clip_eps_high=0.28, reduction="token_mean", kl_coef=None, max_rounds=4, overlong_cache=1
+    "lm_dpo": LanguageEntry(lm_dpo.Config(), lm_dpo.learner, _compared),
+    "lm_cdpo": LanguageEntry(lm_dpo.Config(smoothing=0.1), lm_dpo.learner, _compared),
+    "lm_robust": LanguageEntry(
+        lm_dpo.Config(loss="robust", smoothing=0.1), lm_dpo.learner, _compared
+    ),
+    "lm_ipo": LanguageEntry(lm_dpo.Config(loss="ipo"), lm_dpo.learner, _compared),
+    "lm_hinge": LanguageEntry(lm_dpo.Config(loss="hinge"), lm_dpo.learner, _compared),
+    "lm_simpo": LanguageEntry(lm_dpo.Config(loss="simpo", beta=2.0), lm_dpo.learner, _compared),
+    "lm_orpo": LanguageEntry(lm_dpo.Config(loss="orpo"), lm_dpo.learner, _compared),
+    "lm_kto": LanguageEntry(lm_dpo.Config(loss="kto"), lm_dpo.learner, _compared),
+    "lm_rrhf": LanguageEntry(lm_dpo.Config(loss="rrhf", beta=1.0), lm_dpo.learner, _compared),
+    "lm_grpo": LanguageEntry(lm_grpo.Config(), lm_grpo.learner, _prompted),
+    "lm_grpo_steps": LanguageEntry(
+        lm_grpo.Config(advantage="stepwise"), lm_grpo.learner, _prompted
+    ),
+    "lm_iterative_grpo": LanguageEntry(
+        lm_grpo.Config(reference_period=16), lm_grpo.learner, _prompted
+    ),
+    "lm_dr_grpo": LanguageEntry(
+        lm_grpo.Config(advantage="centred", reduction="fixed_length", kl_coef=None),
+        lm_grpo.learner,
+        _prompted,
+    ),
+    "lm_dapo": LanguageEntry(
+        lm_grpo.Config(
+            clip_eps_high=0.28, reduction="token_mean", kl_coef=None, max_rounds=4, overlong_cache=1
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
     # The paper's window of 3e-4 and 4e-4 is for a thousand tokens: a mean over n of them
     # varies by 1/√n.
-    "lm_gspo": _grpo(ratio="sequence", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
-    "lm_gspo_token": _grpo(ratio="sequence_token", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
-    "lm_dcpo": _grpo(
-        advantage="smoothed",
-        bounds="dynamic",
-        clip_eps=0.16,
-        clip_eps_high=0.2,
-        dual_clip=10.0,
-        reduction="only_token_mean",
-        kl_coef=None,
+    "lm_gspo": LanguageEntry(
+        lm_grpo.Config(ratio="sequence", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_cispo": _grpo(
-        surrogate="cispo", clip_eps=1.0, clip_eps_high=4.0, reduction="token_mean", kl_coef=None
+    "lm_gspo_token": LanguageEntry(
+        lm_grpo.Config(ratio="sequence_token", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_rloo": _grpo(
-        advantage="leave_one_out",
-        surrogate="policy_gradient",
-        reduction="sequence_sum",
-        kl_coef=0.05,
-        kl="reward",
-        num_minibatches=1,
+    "lm_dcpo": LanguageEntry(
+        lm_grpo.Config(
+            advantage="smoothed",
+            bounds="dynamic",
+            clip_eps=0.16,
+            clip_eps_high=0.2,
+            dual_clip=10.0,
+            reduction="only_token_mean",
+            kl_coef=None,
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_opo": _grpo(
-        advantage="length_weighted",
-        surrogate="policy_gradient",
-        reduction="sequence_sum",
-        kl_coef=None,
-        num_minibatches=1,
+    "lm_cispo": LanguageEntry(
+        lm_grpo.Config(
+            surrogate="cispo", clip_eps=1.0, clip_eps_high=4.0, reduction="token_mean", kl_coef=None
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_reinforce_pp": _grpo(
-        advantage="whitened_return", reduction="token_mean", kl_coef=0.01, kl="reward"
+    "lm_rloo": LanguageEntry(
+        lm_grpo.Config(
+            advantage="leave_one_out",
+            surrogate="policy_gradient",
+            reduction="sequence_sum",
+            kl_coef=0.05,
+            kl="reward",
+            num_minibatches=1,
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_reinforce_pp_baseline": _grpo(
-        advantage="whitened_centred", reduction="token_mean", kl_coef=0.01, kl="k2"
+    "lm_opo": LanguageEntry(
+        lm_grpo.Config(
+            advantage="length_weighted",
+            surrogate="policy_gradient",
+            reduction="sequence_sum",
+            kl_coef=None,
+            num_minibatches=1,
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
-    "lm_remax": _grpo(
-        advantage="greedy",
-        surrogate="policy_gradient",
-        reduction="sequence_sum",
-        kl_coef=None,
-        num_minibatches=1,
+    "lm_reinforce_pp": LanguageEntry(
+        lm_grpo.Config(
+            advantage="whitened_return", reduction="token_mean", kl_coef=0.01, kl="reward"
+        ),
+        lm_grpo.learner,
+        _prompted,
+    ),
+    "lm_reinforce_pp_baseline": LanguageEntry(
+        lm_grpo.Config(advantage="whitened_centred", reduction="token_mean", kl_coef=0.01, kl="k2"),
+        lm_grpo.learner,
+        _prompted,
+    ),
+    "lm_remax": LanguageEntry(
+        lm_grpo.Config(
+            advantage="greedy",
+            surrogate="policy_gradient",
+            reduction="sequence_sum",
+            kl_coef=None,
+            num_minibatches=1,
+        ),
+        lm_grpo.learner,
+        _prompted,
     ),
 }
 

@@ -89,6 +89,11 @@ OBJECTIVES: dict[str, list[Objective]] = {
             "group_relative token_log_ratio clipped_surrogate k3 sequence_mean",
         ),
         (
+            "GRPO with rewards of steps",
+            "as GRPO, Âₜ = Σⱼ₌ₜ (rⱼ − mean r)/std r over all steps of the group",
+            "group_relative discounted_return token_log_ratio clipped_surrogate k3 sequence_mean",
+        ),
+        (
             "Dr. GRPO (Dr.GRPO)",
             "(1/G) Σᵢ (1/L) Σₜ −min(rÂ, clip(r)Â), Â = R − mean R",
             "group_centred token_log_ratio clipped_surrogate fixed_length",

@@ -27,7 +27,6 @@ def make_language_train(
     num_eval_episodes: int | None = None,
     model: LanguageModel | None = None,
     optimizer: Any = None,
-    params: Any = None,
 ) -> Training:
     """A pure function key -> (state, metrics) that trains a language model on a task's prompts.
 
@@ -41,7 +40,6 @@ def make_language_train(
       num_eval_episodes: prompts of the task's test in each evaluation; None for all of them.
       model: in place of the transformer that the configuration asks for.
       optimizer: (config, schedule) -> an optax transformation.
-      params: of the model, to start from; they may be traced.
     """
     config = language_entry(config).config if isinstance(config, str) else config
     validate(config)
@@ -60,7 +58,7 @@ def make_language_train(
             f"not {total_steps}"
         )
     num_updates = total_steps // per_update
-    setting = LanguageSetting(task, num_updates, model, optimizer, params)
+    setting = LanguageSetting(task, num_updates, model, optimizer)
     algorithm, learner = build_language(config, setting)
     every = None if evaluate_every is None else max(1, evaluate_every // per_update)
     run_of = (num_updates, per_update, every, num_eval)

@@ -27,20 +27,13 @@ UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
     "imitation and curiosity are not in the zoo yet": """
         airl_reward cloning_loss discriminator_loss gail_reward icm_forward_loss icm_inverse_loss
         icm_reward rnd_error saturating_reward squared_cloning_loss squared_distance""",
-    "language models are not in the zoo yet": """
-        all_pairs_loss best_response_loss cispo decoupled_surrogate dpo_loss
-        dynamic_bounds fixed_length greedy_advantage group_centred gspo_token_log_ratio
-        hidden_log_prob_and_entropy hinge_loss ipo_loss k1 k2 k3_corrected kl_reward kto_loss
-        kto_reference leave_one_out_relative length_adaptive_lambda length_weighted_advantage
-        linear_length_penalty masked_gae masked_weight off_policy_mask
-        only_token_mean orpo_loss pairwise_reward_loss plackett_luce_loss preference_margin
-        proportional_kl_coefficient reinforce_plus_plus relative_length_reward robust_dpo_loss
-        rrhf_loss sequence_count sequence_log_ratio sequence_mean sequence_sum sft_loss simpo_loss
-        smoothed_advantage smoothed_state soft_overlong_penalty token_count token_mean
-        total_log_ratio""",
+    "reward models, language models with a critic, and preferences are not in the zoo yet": """
+        all_pairs_loss best_response_loss decoupled_surrogate dpo_loss hinge_loss ipo_loss kto_loss
+        kto_reference length_adaptive_lambda linear_length_penalty masked_gae orpo_loss
+        pairwise_reward_loss plackett_luce_loss preference_margin proportional_kl_coefficient
+        relative_length_reward robust_dpo_loss rrhf_loss sft_loss simpo_loss""",
     "needs the score of each sample, which no batched learner has": "optimal_baseline",
     "a user's own critic of actions may stand behind it": "action_dependent_loss",
-    "the recurrence of `lambda_return` and `gae` serves algorithms": "discounted_return",
 }
 
 _PROBE = """
@@ -161,14 +154,14 @@ def used(root: Path) -> list[str]:
 
 
 def _reached(root: Path) -> set[str]:
-    """The formulas named in the files that the zoo imports, and those that they call in turn."""
+    """The formulas named in the files that the zoos import, and those that they call in turn."""
     modules = {
         m.path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): m
         for m in parsed(root, "jaxrl")
     }
     bodies: dict[str, ast.AST] = {node.name: node for _, node in formulas(root)}
-    files, names = {"jaxrl.zoo"}, set()
-    todo = ["jaxrl.zoo"]
+    todo = sorted({"jaxrl.zoo", "jaxrl.language_zoo"} & set(modules))
+    files, names = set(todo), set()
     while todo:
         tree = modules[todo.pop()].tree
         names |= _names(tree)

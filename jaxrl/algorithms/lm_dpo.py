@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 from jaxrl.config import config
 from jaxrl.families import language, settings
-from jaxrl.families.language import LanguageConfig, LanguageSetting, model, voice
+from jaxrl.families.language import LanguageConfig, LanguageSetting, begun, model, voice
 from jaxrl.families.minibatch import Passes
 from jaxrl.families.preference import (
     Parts,
@@ -67,12 +67,12 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
     task, speaker = setting.task, model(config, setting)
     plain = voice(speaker, task, 1.0)  # what is compared is the distribution itself
     spoken = voice(speaker, task, config.temperature, config.early_stop)
-    begun = warmed(plain, task, config)
+    warm = warmed(plain, task, config)
     passes = Passes(config.num_epochs, config.num_minibatches)
     reference = config.loss not in REFERENCE_FREE
 
     def init(key: Array, params: PyTree) -> tuple[PyTree, PyTree]:
-        params = begun.init(key) if params is None else params
+        params = begun(key, warm.init, params)
         # A copy, so that what is donated is donated once.
         return params, jax.tree.map(jnp.copy, params) if reference else ()
 

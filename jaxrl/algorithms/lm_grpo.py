@@ -1,7 +1,7 @@
-"""GRPO and its relatives, critic-free learners of language: each difference is a field.
+"""GRPO for language models, whose relatives without a critic differ by a few fields.
 
-    L = (1/G) Σᵢ (1/|oᵢ|) Σₜ [−min(r Â, clip(r, 1 ± ε) Â) + β k3]
-    Â = (R − mean R) / (std R + 10⁻⁶)
+    L = reduce[ℓ(r, Â) + β KL(π ‖ π_ref)]
+    of GRPO: (1/G) Σᵢ (1/|oᵢ|) Σₜ [−min(r Â, clip(r, 1 ± ε) Â) + β k3], Â = (R − mean R) / std R
 
 Dr. GRPO, DAPO, GSPO and GSPO-token, DCPO, CISPO, RLOO, OPO, REINFORCE++ and its variant with a
 baseline, ReMax, GRPO with rewards of steps, and iterative GRPO are settings of it (`language_zoo`).
@@ -197,5 +197,5 @@ def check(config: Config) -> None:
     language.demand(config, holds, "group_size", "be at least 2 to compare responses")
     once = config.prompt_order == "shuffled" and config.max_rounds is None
     holds = once or config.advantage != "smoothed"
-    what = "not be smoothed where a batch may have a prompt twice"
+    what = "not be smoothed if prompts may come twice"
     language.demand(config, holds, "advantage", what)

@@ -54,12 +54,12 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
     """The slots of a configuration."""
     language.check(config)
     task, speaker = setting.task, model(config, setting)
-    begun = warmed(voice(speaker, task, 1.0), task, config)
+    warm = warmed(voice(speaker, task, 1.0), task, config)
     spoken = voice(speaker, task, config.temperature, config.early_stop)
     passes = Passes(config.num_epochs, config.num_minibatches)
     high = config.clip_eps if config.clip_eps_high is None else config.clip_eps_high
     return Parts(
-        voice=spoken._replace(init=begun.init),
+        voice=spoken._replace(init=warm.init),
         critic=headed(speaker, task),
         price=Price(config.kl_coef, partial(adapted, config)),
         gamma=config.gamma,

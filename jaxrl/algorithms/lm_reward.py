@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxrl.config import config
 from jaxrl.families import language, settings
 from jaxrl.families.headed import headed
-from jaxrl.families.language import LanguageConfig, LanguageSetting, model, text_of, voice
+from jaxrl.families.language import LanguageConfig, LanguageSetting, begun, model, text_of, voice
 from jaxrl.families.minibatch import Passes
 from jaxrl.families.preference import Loss, Parts, Policies, Said, preference_learner
 from jaxrl.families.warm_up import warmed
@@ -53,12 +53,12 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
     holds = config.group_size > 1
     language.demand(config, holds, "group_size", "be at least 2 to compare responses")
     task, speaker = setting.task, model(config, setting)
-    begun = warmed(voice(speaker, task, 1.0), task, config)
+    warm = warmed(voice(speaker, task, 1.0), task, config)
     passes, judge = Passes(config.num_epochs, config.num_minibatches), headed(speaker, task)
 
     def init(key: Array, params: PyTree) -> tuple[PyTree, PyTree]:
         k_start, k_head = jax.random.split(key)
-        params = begun.init(k_start) if params is None else params
+        params = begun(k_start, warm.init, params)
         return judge.init(k_head, params), params
 
     return Parts(

@@ -11,7 +11,15 @@ import jax.numpy as jnp
 
 from jaxrl.config import config
 from jaxrl.families import language, settings
-from jaxrl.families.language import LanguageConfig, LanguageSetting, Voice, model, text_of, voice
+from jaxrl.families.language import (
+    LanguageConfig,
+    LanguageSetting,
+    Voice,
+    begun,
+    model,
+    text_of,
+    voice,
+)
 from jaxrl.families.minibatch import Passes, descend
 from jaxrl.families.warm_up import imitation, warmed
 from jaxrl.networks.generation import row_keys
@@ -36,13 +44,13 @@ def learner(config: Config, setting: LanguageSetting) -> Learner:
     speaker, task = model(config, setting), setting.task
     spoken = voice(speaker, task, config.temperature, config.early_stop)
     taught = voice(speaker, task, 1.0)  # what is imitated is the distribution itself
-    begun = warmed(taught, task, config)
+    warm = warmed(taught, task, config)
     passes = Passes(config.num_epochs, config.num_minibatches)
     optimizer = settings.optimizer(config, setting, passes.num_steps)
     reported = imitation(taught, config.num_microbatches)
 
     def init(key: Array, params: PyTree) -> LearnerState:
-        params = begun.init(key) if params is None else params
+        params = begun(key, warm.init, params)
         return LearnerState(params, optimizer.init(params), jnp.int32(0))
 
     def act(

@@ -18,6 +18,7 @@ from jaxrl.families.language import (
     Text,
     Voice,
     accumulated,
+    begun,
     prompts_first,
     prompts_last,
     read_in_parts,
@@ -80,7 +81,7 @@ def group_learner(parts: Parts) -> Learner:
     """A learner of responses in groups; its data are `Answers`."""
 
     def init(key: Array, params: PyTree) -> LearnerState:
-        params = parts.voice.init(key) if params is None else params
+        params = begun(key, parts.voice.init, params)
         # The reference is a copy, so that what is donated is donated once.
         target = () if parts.penalty is None else jax.tree.map(jnp.copy, params)
         opt_state = parts.optimizer.init(params)

@@ -56,19 +56,34 @@ class LanguageSetting(NamedTuple):
     num_updates: int  # of the learner in the whole training, for schedules
     model: LanguageModel | None = None  # in place of the one that the configuration asks for
     optimizer: Callable[[Any, Schedule], optax.GradientTransformation] | None = None
-    params: PyTree = None  # of the model, to start from
 
 
 def model(config: LanguageConfig, setting: LanguageSetting) -> LanguageModel:
-    """The user's own model, or a small transformer by the configuration, which fits the task.
+    """The user's own model, or a small transformer by the configuration, which fits the task."""
+    if setting.model is not None:
+        return setting.model
+    task = setting.task
+    longest = max(len(task.train.token), len(task.test.token)) + task.num_tokens
+    return language_model(
+        Shape(
+            vocabulary_size=task.vocabulary.size,
+            width=config.width,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            num_kept_heads=config.num_heads,
+            head_size=config.width // config.num_heads,
+            mlp_size=2 * config.width,
+            context=longest,
+        )
+    )
 
-    Its parameters begin as the setting has them.
-    """
-    made = transformer(config, setting.task) if setting.model is None else setting.model
-    if setting.params is None:
-        return made
-    fitting("params", setting.params, made.init)
-    return made._replace(init=lambda key: setting.params)
+
+def begun(key: Array, init: Callable[[Array], PyTree], params: PyTree) -> PyTree:
+    """Parameters to start from: those given, if they are such as `init` makes, or fresh ones."""
+    if params is None:
+        return init(key)
+    fitting("params", params, init)
+    return params
 
 
 def fitting(name: str, params: PyTree, init: Callable[[Array], PyTree]) -> None:
@@ -88,23 +103,6 @@ def fitting(name: str, params: PyTree, init: Callable[[Array], PyTree]) -> None:
 def _names(params: PyTree) -> str:
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return "".join(jax.tree_util.keystr(path) for path, _ in leaves[:3]) or repr(params)
-
-
-def transformer(config: LanguageConfig, task: Task) -> LanguageModel:
-    """A small transformer by the configuration, which fits the task."""
-    longest = max(len(task.train.token), len(task.test.token)) + task.num_tokens
-    return language_model(
-        Shape(
-            vocabulary_size=task.vocabulary.size,
-            width=config.width,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            num_kept_heads=config.num_heads,
-            head_size=config.width // config.num_heads,
-            mlp_size=2 * config.width,
-            context=longest,
-        )
-    )
 
 
 class Text(NamedTuple):

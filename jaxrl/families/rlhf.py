@@ -18,6 +18,7 @@ from jaxrl.families.language import (
     Text,
     Voice,
     accumulated,
+    begun,
     by_parts,
     prompts_first,
     prompts_last,
@@ -80,7 +81,7 @@ def rlhf_learner(parts: Parts) -> Learner:
 
     def init(key: Array, params: PyTree) -> LearnerState:
         k_actor, k_critic = jax.random.split(key)
-        actor = parts.voice.init(k_actor) if params is None else params
+        actor = begun(k_actor, parts.voice.init, params)
         learnt = {"actor": actor, "critic": parts.critic.init(k_critic, actor)}
         # The reference is a copy, so that what is donated is donated once.
         reference, coef = jax.tree.map(jnp.copy, actor), jnp.asarray(parts.price.coef, jnp.float32)

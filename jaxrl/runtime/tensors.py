@@ -74,14 +74,14 @@ def save(path: Path | str, tensors: Mapping[str, Any], metadata: Mapping[str, st
             file.write(_bytes(x))
 
 
-def load(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def load(path: Path | str, foreign: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and texts of a file; a ValueError says what is wrong with one that is damaged.
 
-    The file must hold a checksum, as `save` writes it.
+    The file must hold a checksum, as `save` writes it; only a `foreign` one may do without.
     """
     with open(path, "rb") as file:
         try:
-            return _read(file, os.fstat(file.fileno()).st_size)
+            return _read(file, os.fstat(file.fileno()).st_size, foreign)
         except (ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is no sound file of tensors: {error}") from error
 
@@ -115,7 +115,7 @@ def _bytes(x: np.ndarray) -> memoryview:
     return x.reshape(-1).view(np.uint8).data
 
 
-def _read(file: BinaryIO, size: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(file: BinaryIO, size: int, foreign: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     entries, metadata, start = _header(file, size)
     tensors = {}
     for name, dtype, shape in _layout(entries, size - start):
@@ -124,6 +124,8 @@ def _read(file: BinaryIO, size: int) -> tuple[dict[str, np.ndarray], dict[str, s
         if file.readinto(data) != len(data):  # type: ignore[attr-defined]
             raise ValueError(f"it ends within the data of {name!r}")
     expected = metadata.pop(CHECKSUM, None)
+    if foreign and expected is None:
+        return tensors, metadata
     if checksum(tensors, metadata) != expected:
         raise ValueError("its checksum is missing" if expected is None else "its checksum differs")
     return tensors, metadata

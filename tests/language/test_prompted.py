@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrl.config import grid, replace
 from jaxrl.families.lagged import lagged
 from jaxrl.language_zoo import language_config
 from jaxrl.loops import run
@@ -320,3 +321,35 @@ def test_other_mistakes_are_told_too():
     )
     with pytest.raises(ValueError, match="reward must have the shape"):
         jax.eval_shape(training, jax.random.key(0))
+
+
+def test_floats_vary_within_one_compiled_program():
+    """A sweep over settings and seeds is two vmaps; each lane is what it is alone."""
+    config = language_config("lm_grpo", num_prompts=4, group_size=2, num_minibatches=1)
+    swept = grid(config, lr=[1e-3, 1e-1], temperature=[1.0, 2.0])
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    def trained(config, key):
+        training = make_language_train(config, majority(), 16, model=tiny_model())
+        return training(key)[0].learner.params
+
+    together = jax.jit(jax.vmap(jax.vmap(trained, (None, 0)), (0, None)))(swept, keys)
+    alone = jax.jit(trained)(replace(config, lr=1e-1, temperature=2.0), keys[1])
+    assert_near(at(together, 3, 1), alone)
+    assert not np.array_equal(together["out"][0], together["out"][2])
+    assert not np.array_equal(together["out"][2], together["out"][3])
+
+
+@pytest.mark.parametrize("period", [None, 1, 2])
+def test_the_reference_is_renewed_when_its_time_has_come(period):
+    config = language_config(
+        "lm_grpo", num_prompts=4, group_size=2, num_minibatches=1, reference_period=period
+    )
+    algorithm = make_language_train(config, majority(), 8, model=tiny_model()).algorithm
+    update = jax.jit(algorithm.update)
+    states = [algorithm.init(jax.random.key(0))]
+    for _ in range(4):
+        states.append(update(states[-1])[0])
+    for i, state in enumerate(states[1:]):
+        first = 0 if period is None else i - i % period
+        assert_same(state.learner.target, states[first].learner.params)

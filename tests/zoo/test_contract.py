@@ -11,12 +11,14 @@ import pytest
 from jaxrl import make_train
 from jaxrl.config import VOCABULARY, hints
 from jaxrl.families.off_policy import OffPolicyConfig
+from jaxrl.language_zoo import LANGUAGE
 from jaxrl.types import Box, Discrete, Env, MultiDiscrete, Spaces
 from jaxrl.zoo import ZOO
 from tests.sentences import hold_sentence
 from tests.zoo.cases import Case, alone, budget, small
 from tests.zoo.trees import assert_near, assert_same, at, bits, differ, finite, is_key, types
 
+ALL = ZOO | LANGUAGE
 BUDGET = 8  # seconds of CPU time for all contracts of one algorithm
 REPLAY_BUDGET = 12  # of one that learns from replay, whose programs hold twice as much
 
@@ -163,11 +165,11 @@ def test_actions_that_cannot_be_taken_are_refused_before_anything_is_traced(name
     hold_sentence(str(error.value), f"needs a {only} action space, not {ACTIONS[kind]}")
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", ALL)
 def test_every_field_is_in_the_vocabulary(name):
-    assert set(hints(type(ZOO[name].config))) <= set(VOCABULARY)
+    assert set(hints(type(ALL[name].config))) <= set(VOCABULARY)
 
 
 def test_every_name_of_the_vocabulary_is_a_field():
-    used = set().union(*(hints(type(entry.config)) for entry in ZOO.values()))
+    used = set().union(*(hints(type(entry.config)) for entry in ALL.values()))
     assert set(VOCABULARY) <= used
