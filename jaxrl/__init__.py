@@ -1,8 +1,9 @@
 """jaxrl: reinforcement learning as pure functions of arrays.
 
-`make_train`, `make_language_train`, `evaluate`, `grid`, `random_search` and `sweep` are here, every algorithm, as
-`jaxrl.ppo`, every formula by its name, as `jaxrl.gae`, and every module, as `jaxrl.formulas`. All
-are loaded when they are first asked for, so that `import jaxrl` does not even import jax.
+`make_train`, `make_language_train`, `evaluate`, `grid`, `random_search` and `sweep` are here, every
+algorithm, as `jaxrl.ppo`, every formula by its name, as `jaxrl.gae`, and every module, as
+`jaxrl.formulas`. All are loaded when they are first asked for, so that `import jaxrl` does not even
+import jax.
 """
 
 import importlib

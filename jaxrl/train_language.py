@@ -10,6 +10,7 @@ from jaxrl import checks
 from jaxrl.config import validate
 from jaxrl.families.language import LanguageSetting
 from jaxrl.language_zoo import build_language, language_entry
+from jaxrl.tasks import make_task
 from jaxrl.text import LanguageModel, Task, lengths, take
 from jaxrl.train import Evaluation, Training
 from jaxrl.types import Array, Learner, LearnerState
@@ -20,21 +21,24 @@ DEFAULT_RESPONSES = 51_200
 
 def make_language_train(
     config: Any,
-    task: Task,
+    task: Task | str,
     total_steps: int = DEFAULT_RESPONSES,
     evaluate_every: int | None = None,
     *,
+    task_params: dict[str, Any] | None = None,
     num_eval_episodes: int | None = None,
     model: LanguageModel | None = None,
     optimizer: Any = None,
 ) -> Training:
     """A pure function key -> (state, metrics) that trains a language model on a task's prompts.
 
-    A step is a response that is learnt from. A model may be prepared by `demonstration_steps` of
-    imitation.
+    A step is a response that is learnt from. A fresh model is prepared by `demonstration_steps` of
+    imitation; to start from parameters instead, give the training as its state what its
+    `algorithm.init(key, params)` makes of them.
 
     Args:
       config: an algorithm's configuration, or its name.
+      task: a task, or its name, with `task_params` for its parameters.
       total_steps: the budget in responses, rounded down to whole updates.
       evaluate_every: steps between two greedy evaluations; None for none.
       num_eval_episodes: prompts of the task's test in each evaluation; None for all of them.
@@ -43,6 +47,7 @@ def make_language_train(
     """
     config = language_entry(config).config if isinstance(config, str) else config
     validate(config)
+    task = make_task(task, **(task_params or {})) if isinstance(task, str) else task
     num_tests = len(task.test.index)
     num_eval = num_tests if num_eval_episodes is None else num_eval_episodes
     every = 1 if evaluate_every is None else evaluate_every

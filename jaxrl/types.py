@@ -151,5 +151,5 @@ class Learner(NamedTuple):
 class Algorithm(NamedTuple):
     """A loop: makes data and feeds a learner."""
 
-    init: Callable[[Array], PyTree]  # key -> state
+    init: Callable[..., PyTree]  # key -> state; of a loop of prompts also from given parameters
     update: Callable[[PyTree], tuple[PyTree, Metrics]]

@@ -66,11 +66,16 @@ Round = Callable[[Array], tuple[Answers, Tally]]
 
 
 def prompted(task: Task, learner: Learner, plan: Plan) -> Algorithm:
-    """Groups of responses to the prompts of a task, and one update of the learner for each."""
+    """Groups of responses to the prompts of a task, and one update of the learner for each.
+
+    Its `init` also takes parameters to start from.
+    """
     check(task, plan)
 
-    def init(key: Array) -> PromptedState:
-        return start(key, learner)
+    def init(key: Array, params: PyTree = None) -> PromptedState:
+        key, k_eval, k_order, k_learner = jax.random.split(key, 4)
+        learnt, none = learner.init(k_learner, params), jnp.int32(0)
+        return PromptedState(key, k_eval, k_order, learnt, none, jnp.int32(-1), none, jnp.uint32(0))
 
     def update(state: PromptedState) -> tuple[PromptedState, Metrics]:
         key, k_ask, k_learn = jax.random.split(state.key, 3)
@@ -97,13 +102,6 @@ def prompted(task: Task, learner: Learner, plan: Plan) -> Algorithm:
         return guarded(state, learnt, metrics, tally.reward, finished)
 
     return Algorithm(init, update)
-
-
-def start(key: Array, learner: Learner, params: PyTree = None) -> PromptedState:
-    """A learner that starts from these parameters, or from its own."""
-    key, k_eval, k_order, k_learner = jax.random.split(key, 4)
-    learnt, none = learner.init(k_learner, params), jnp.int32(0)
-    return PromptedState(key, k_eval, k_order, learnt, none, jnp.int32(-1), none, jnp.uint32(0))
 
 
 def check(task: Task, plan: Plan) -> None:
