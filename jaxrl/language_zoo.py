@@ -96,10 +96,9 @@ LANGUAGE: dict[str, LanguageEntry] = {
         lm_grpo.learner,
         _prompted,
     ),
+    # `overlong_cache` is for tasks that leave more tokens than right answers need.
     "lm_dapo": LanguageEntry(
-        lm_grpo.Config(
-            clip_eps_high=0.28, reduction="token_mean", kl_coef=None, max_rounds=4, overlong_cache=1
-        ),
+        lm_grpo.Config(clip_eps_high=0.28, reduction="token_mean", kl_coef=None, max_rounds=4),
         lm_grpo.learner,
         _prompted,
     ),

@@ -28,7 +28,7 @@ from jaxrl.families.minibatch import Passes, Reported, descend
 from jaxrl.formulas.divergences import k3
 from jaxrl.formulas.policy_losses import not_clipped
 from jaxrl.formulas.ratios import off_policy_mask, token_log_ratio
-from jaxrl.formulas.reduce import token_count, token_mean
+from jaxrl.formulas.reduce import masked_sum, token_count, token_mean
 from jaxrl.formulas.shaping import kl_reward
 from jaxrl.networks.generation import row_keys
 from jaxrl.optim.optimizer import Optimizer
@@ -40,9 +40,7 @@ class Penalty(NamedTuple):
     """A price on the distance from a reference policy."""
 
     coef: Scalar
-    divergence: (
-        Callable[[Array], Array] | None
-    )  # of the log ratio, in the loss; None: in the reward
+    divergence: Callable[[Array], Array] | None  # of the log ratio; None: taken from the reward
     period: int | None = None  # updates between two copies to the reference; None keeps the first
 
 
@@ -102,6 +100,9 @@ def group_learner(parts: Parts) -> Learner:
         useful = ((batch.advantage != 0) & mask).any(1).sum(dtype=jnp.float32)
         learnt = mask.any(1).sum(dtype=jnp.float32)
         metrics["response_utilisation"] = Average(useful, learnt)
+        if parts.correction is not None:
+            tokens = masked_sum(batch.weight, mask), token_count(mask)
+            metrics["correction_weight"] = Average(*tokens)
         state = state._replace(params=new[0], opt_state=new[1], slots=slots)
         return state._replace(num_updates=state.num_updates + 1), metrics
 

@@ -50,6 +50,7 @@ class Tally(NamedTuple):
     length: Array
     ended: Array
     equal: Array  # groups whose rewards are all equal
+    deviation: Array  # of the rewards of each group
     tokens: Array  # those of greedy baselines included
 
 
@@ -148,6 +149,7 @@ def answered(
         response.mask.sum(dtype=jnp.float32),
         response.ended.sum(dtype=jnp.float32),
         (~unequal(reward)).sum(dtype=jnp.float32),
+        reward.std(1).sum(),
         tokens,
     )
     valid = jnp.ones(plan.num_prompts, bool)
@@ -222,5 +224,6 @@ def told(tally: Tally, num_rounds: Array, valid: Array) -> Metrics:
     ) | {
         "ended": Average(tally.ended, tally.responses),
         "equal_groups": Average(tally.equal, groups),
+        "reward_std": Average(tally.deviation, groups),
         "filled": Average(valid.sum(dtype=jnp.float32), jnp.float32(len(valid))),
     }

@@ -17,6 +17,7 @@ from tests.language.tiny import NUM_TOKENS, VOCABULARY, majority, tiny_model
 
 NUM_PROMPTS, GROUP = 4, 3
 TEMPERATURE = 0.7
+OWN = {"lm_dapo": {"overlong_cache": 1}}
 TASK, MODEL = majority(), tiny_model()
 SIZES = {
     "num_prompts": NUM_PROMPTS,
@@ -68,7 +69,7 @@ def answers():
 
 
 def parts_of(name, **changes):
-    config = language_config(name, **(SIZES | changes))
+    config = language_config(name, **(SIZES | OWN.get(name, {}) | changes))
     return lm_grpo.parts(config, LanguageSetting(TASK, 1, MODEL))
 
 

@@ -161,6 +161,7 @@ def test_tokens_of_greedy_baselines_are_counted_too():
     assert float(told[1]["episode_return"].mean) == 4.0
     assert float(told[1]["episode_length"].mean) == 2.0
     assert float(told[1]["equal_groups"].mean) == 1.0
+    assert float(told[1]["reward_std"].mean) == 0.0
 
 
 def test_groups_of_equal_rewards_alone_leave_nothing_to_learn_from():
