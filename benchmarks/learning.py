@@ -75,9 +75,27 @@ LIKE_PPO = {
     MOUNTAIN_CAR: Reference(-110.4, 1_000_000, f"{RL_ZOO}'s PPO"),
     PENDULUM: Reference(-172.2, ENOUGH, f"{RL_ZOO}'s PPO"),
 }
+LIKE_DQN = {
+    CARTPOLE: Reference(500.0, 50_000, f"{RL_ZOO}'s DQN"),
+    ACROBOT: Reference(-76.6, 100_000, f"{RL_ZOO}'s DQN"),
+    MOUNTAIN_CAR: Reference(-100.8, 120_000, f"{RL_ZOO}'s DQN"),
+}
+EARLY_PPO = {
+    BREAKOUT: Reference(16.3, 2_200_000, f"{BLINES}' PPO"),
+    FREEWAY: Reference(38.3, 2_200_000, f"{BLINES}' PPO"),
+}
 MOVING = dict(baseline="moving", lr=3e-3, whiten="batch")
 RECURRENT = dict(
     num_steps=32, lr=1e-3, gamma=0.98, lam=0.8, num_epochs=20, num_minibatches=1, normalise_obs=True
+)
+REMEMBERING = dict(
+    lr=1e-3,
+    anneal_lr=True,
+    gamma=0.98,
+    polyak=0.01,
+    exploration_fraction=0.15,
+    sequence_length=16,
+    learning_starts=2000,
 )
 FREEWAY_ROW = dict(num_envs=64, lr=1e-3, num_minibatches=8, activation="relu")
 NO_VELOCITY = Reference(500.0, 100_000, f"{RL_ZOO}'s PPO-LSTM")
@@ -114,10 +132,45 @@ ROWS = (
     Row("rloo", CARTPOLE, LIKE_PPO[CARTPOLE]),
     Row("grpo", CARTPOLE, LIKE_PPO[CARTPOLE]),
     Row("grpo", ACROBOT, LIKE_PPO[ACROBOT]),
-    Row("dqn", CARTPOLE, Reference(500.0, 50_000, RL_ZOO)),
-    Row("dqn", ACROBOT, Reference(-76.6, 100_000, RL_ZOO)),
+    Row("dqn", CARTPOLE, LIKE_DQN[CARTPOLE]),
+    Row("dqn", ACROBOT, LIKE_DQN[ACROBOT]),
+    Row("dqn", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
+    Row("double_dqn", CARTPOLE, LIKE_DQN[CARTPOLE]),
+    Row("double_dqn", ACROBOT, LIKE_DQN[ACROBOT]),
+    Row("double_dqn", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
+    Row("c51", CARTPOLE, Reference(491.07, 500_000, "CleanRL")),
+    Row("c51", ACROBOT, Reference(-86.74, 500_000, "CleanRL")),
+    Row("c51", MOUNTAIN_CAR, Reference(-166.38, 500_000, "CleanRL")),
+    Row("qr_dqn", CARTPOLE, Reference(500.0, 50_000, RL_ZOO)),
+    Row("qr_dqn", ACROBOT, Reference(-69.1, 100_000, RL_ZOO)),
+    Row("qr_dqn", MOUNTAIN_CAR, Reference(-106.0, 120_000, RL_ZOO)),
+    Row("iqn", CARTPOLE, LIKE_DQN[CARTPOLE]),
+    Row("iqn", ACROBOT, LIKE_DQN[ACROBOT]),
+    Row("iqn", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
+    Row("munchausen_dqn", CARTPOLE, LIKE_DQN[CARTPOLE]),
+    Row("munchausen_dqn", ACROBOT, LIKE_DQN[ACROBOT]),
+    Row("munchausen_dqn", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
+    Row("rainbow", CARTPOLE, LIKE_DQN[CARTPOLE]),
+    Row("rainbow", ACROBOT, LIKE_DQN[ACROBOT]),
+    Row("rainbow", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
+    Row("dqn", BREAKOUT, EARLY_PPO[BREAKOUT]),
+    Row("rainbow", BREAKOUT, EARLY_PPO[BREAKOUT]),
+    Row("dqn", FREEWAY, EARLY_PPO[FREEWAY]),
+    Row("rainbow", FREEWAY, EARLY_PPO[FREEWAY]),
+    Row("ddpg", PENDULUM, Reference(-152.1, 20_000, RL_ZOO)),
+    Row("ddpg", CONTINUOUS_CAR, Reference(93.5, 300_000, RL_ZOO)),
+    Row("td3", PENDULUM, Reference(-151.9, 20_000, RL_ZOO)),
+    Row("td3", CONTINUOUS_CAR, Reference(93.5, 300_000, RL_ZOO)),
+    Row("d4pg", PENDULUM, Reference(-151.9, 20_000, f"{RL_ZOO}'s TD3")),
+    Row("d4pg", CONTINUOUS_CAR, Reference(93.5, 300_000, f"{RL_ZOO}'s TD3")),
+    Row("sac", PENDULUM, Reference(-157.0, 20_000, RL_ZOO)),
+    Row("sac", CONTINUOUS_CAR, Reference(94.7, 50_000, RL_ZOO)),
+    Row("redq", PENDULUM, Reference(-157.0, 20_000, f"{RL_ZOO}'s SAC")),
+    Row("discrete_sac", CARTPOLE, LIKE_DQN[CARTPOLE]),
+    Row("discrete_sac", ACROBOT, LIKE_DQN[ACROBOT]),
     Row("ppo", POSITIONS, NO_VELOCITY, "gru", RECURRENT | {"memory": "gru"}, 100_000),
     Row("ppo", POSITIONS, NO_VELOCITY, "lstm", RECURRENT | {"memory": "lstm"}, 100_000),
+    Row("r2d2", POSITIONS, NO_VELOCITY, "", REMEMBERING, 60_000),
     Row("ppo", BREAKOUT, Reference(43.4, 9_900_000, BLINES)),
     Row("ppo", FREEWAY, Reference(38.3, 2_200_000, BLINES), "", FREEWAY_ROW, 2_000_000),
 )

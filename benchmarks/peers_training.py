@@ -2,7 +2,7 @@
 
 python -m benchmarks.peers_training --setup DIR: makes DIR/rejax and DIR/sbx.
 python -m benchmarks.peers_training --run rejax --setting purejaxrl-4 [--setup DIR]: trains that
-peer's PPO, in an environment made on demand, and prints one line of JSON.
+peer's algorithm, in an environment made on demand, and prints one line of JSON.
 
 The environments get this process's Python and its version of jax. What the peers cannot express:
 both clip the gradients of actor and critic apart and have initial weights of their own. rejax clips
@@ -20,11 +20,14 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import off_policy
+
 ROOT = Path(__file__).parents[1]
 PINS = {
     # rejax reads the five-tuple that `step` returned before gymnax 1.0.
     "rejax": ["rejax==0.1.3", "gymnax==0.0.9"],
     "sbx": ["torch==2.13.0", "stable-baselines3==2.9.2", "sbx-rl==0.28.0", "gymnasium==1.4.0"],
+    "flashbax": ["flashbax==0.1.3"],  # `benchmarks.replay` runs it
 }
 SBX_STEPS = 100_000  # at most, for it is slow
 ROUNDS = 3
@@ -55,7 +58,8 @@ class Setting(NamedTuple):
         return self.num_envs * self.num_steps
 
 
-SETTINGS = {
+SETTINGS: dict[str, Setting | off_policy.Setting] = {
+    **off_policy.SETTINGS,
     "purejaxrl-4": Setting(),
     "purejaxrl-64": Setting(num_envs=64, num_minibatches=8, total_steps=1_000_000),
     "purejaxrl-breakout": Setting(
@@ -103,10 +107,10 @@ def run(peer: str, setting: str, directory: Path) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def train_rejax(setting: Setting) -> dict[str, Any]:
+def train_rejax(setting: Setting | off_policy.Setting) -> dict[str, Any]:
     """The whole run as one compiled call, which jax lets us compile before we time it."""
     jax = import_module("jax")
-    algo = _rejax_ppo(setting)
+    algo = _rejax_ppo(setting) if isinstance(setting, Setting) else off_policy.rejax(setting)
     silent = algo.replace(eval_callback=lambda *_: ())  # so that we time training alone
     keys = jax.random.split(jax.random.PRNGKey(0), ROUNDS)
     start = time.perf_counter()
@@ -156,12 +160,38 @@ def _rejax_ppo(setting: Setting) -> Any:
     )
 
 
-def train_sbx(setting: Setting) -> dict[str, Any]:
-    """A Python loop, whose first rollout and update compile all there is to compile."""
+def train_sbx(setting: Setting | off_policy.Setting) -> dict[str, Any]:
+    """A Python loop, whose first rollout or gradient steps compile all there is to compile."""
+    if isinstance(setting, Setting):
+        model, unit = _sbx_ppo(setting), setting.batch
+    else:
+        model, unit = off_policy.sbx(setting), off_policy.first_steps(setting)
+    start = time.perf_counter()
+    model.learn(unit)
+    compiled, first = time.perf_counter(), model.num_timesteps
+    # Whole rollouts alone: past the last step the annealed learning rate is negative.
+    num_steps = min(setting.total_steps, SBX_STEPS)
+    num_steps = num_steps // unit * unit if isinstance(setting, Setting) else num_steps - first
+    model.learn(num_steps, reset_num_timesteps=isinstance(setting, Setting))
+    seconds = time.perf_counter() - compiled
+    num_steps = model.num_timesteps - (0 if isinstance(setting, Setting) else first)
+    returns = [episode["r"] for episode in model.ep_info_buffer]
+    return {
+        "steps_per_second": num_steps / seconds,
+        "rounds": [num_steps / seconds],
+        "compile_seconds": compiled - start,
+        "return": sum(returns) / len(returns),
+        "return_of": f"the last {len(returns)} episodes of training",
+        "steps": model.num_timesteps,
+        "timed": "after the first updates, which compile; one round",
+    }
+
+
+def _sbx_ppo(setting: Setting) -> Any:
     nn, sbx = import_module("flax.linen"), import_module("sbx")
     env_util = import_module("stable_baselines3.common.env_util")
     rate = setting.learning_rate
-    model = sbx.PPO(
+    return sbx.PPO(
         "MlpPolicy",
         env_util.make_vec_env(setting.env, n_envs=setting.num_envs, seed=0),
         learning_rate=(lambda remaining: rate * remaining) if setting.anneal else rate,
@@ -181,22 +211,6 @@ def train_sbx(setting: Setting) -> dict[str, Any]:
         },
         seed=0,
     )
-    start = time.perf_counter()
-    model.learn(setting.batch)
-    compiled = time.perf_counter()
-    # Whole rollouts alone: past the last step the annealed learning rate is negative.
-    model.learn(min(setting.total_steps, SBX_STEPS) // setting.batch * setting.batch)
-    seconds = time.perf_counter() - compiled
-    returns = [episode["r"] for episode in model.ep_info_buffer]
-    return {
-        "steps_per_second": model.num_timesteps / seconds,
-        "rounds": [model.num_timesteps / seconds],
-        "compile_seconds": compiled - start,
-        "return": sum(returns) / len(returns),
-        "return_of": f"the last {len(returns)} episodes of training",
-        "steps": model.num_timesteps,
-        "timed": "after one rollout and update, which compile; one round",
-    }
 
 
 TRAIN = {"rejax": train_rejax, "sbx": train_sbx}

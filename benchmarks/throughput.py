@@ -4,10 +4,10 @@ python -m benchmarks.throughput --setting NAME: one setting, ending in one line 
 python -m benchmarks.throughput [--peers DIR] [--write]: all of them, each in a process of its own,
 turn about with rejax and SBX in environments made in DIR; --write puts the table into README.md.
 
-The settings named purejaxrl-* are the hyper-parameters of PureJaxRL's own scripts. A single run
-of four environments uses one thread of XLA (NPROC=1, unless set): its products are too small to
-gain from two. A sweep
-takes every core as a device and spreads its seeds over them.
+The settings named purejaxrl-* are the hyper-parameters of PureJaxRL's own scripts; the other ones
+are rejax's defaults (`benchmarks.off_policy`). A single run of few environments uses one thread of
+XLA (NPROC=1, unless set): its products are too small to gain from two. A sweep takes every core as
+a device and spreads its seeds over them.
 """
 
 import argparse
@@ -19,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import off_policy
 from benchmarks.peers_training import run
 from benchmarks.readme import put, table
 
@@ -34,17 +35,19 @@ PEERS = {
     "rejax": ("purejaxrl-4", "purejaxrl-64", "purejaxrl-breakout"),
     "sbx": ("purejaxrl-4", "purejaxrl-64"),
 }
-LAST_UPDATES = 10
+PEERS = {peer: (*names, *off_policy.SETTINGS) for peer, names in PEERS.items()}
 SOLVED = 475.0
 
 
 class Setting(NamedTuple):
-    """An environment, a budget, a number of seeds, and what differs from PPO's defaults."""
+    """An environment, a budget, a number of seeds, and what differs from the defaults."""
 
     env: str
     total_steps: int
     num_seeds: int
     fields: dict[str, Any]
+    algorithm: str = "ppo"
+    last_updates: int = 10  # whose episodes are the score
 
 
 SHARED = {"value_clip": 0.2, "num_steps": 128, "num_epochs": 4, "lr": 2.5e-4, "entropy_coef": 0.01}
@@ -58,6 +61,18 @@ SETTINGS = {
     "purejaxrl-breakout": Setting("Breakout-MinAtar", 500_000, 1, BREAKOUT),
     "256seeds": Setting("CartPole-v1", 20_000, 256, FOUR),
 }
+
+
+def replayed(name: str, num_seeds: int = 1, last_updates: int = 40) -> Setting:
+    """An off-policy setting, from what the peers are told too."""
+    peer = off_policy.SETTINGS[name]
+    fields = off_policy.own(peer)
+    return Setting(peer.env, peer.total_steps, num_seeds, fields, peer.algorithm, last_updates)
+
+
+REPLAYED = {name: replayed(name) for name in off_policy.SETTINGS}
+MANY = {f"{n}seeds-dqn": replayed("purejaxrl-dqn", n) for n in (50, 100)}
+ALL = SETTINGS | REPLAYED | MANY
 
 
 class Figures(NamedTuple):
@@ -78,20 +93,22 @@ def measure(setting: Setting) -> Figures:
     """Compile once, train `ROUNDS` times from other seeds; the score is the last ten updates'."""
     import jax  # not before the environment says how many threads it has
 
-    from jaxrl.algorithms import ppo
+    from jaxrl.config import replace
     from jaxrl.runtime.devices import use_all_cores
     from jaxrl.train import make_train
+    from jaxrl.zoo import ZOO
 
     if setting.num_seeds > 1:
         use_all_cores()
 
-    def train(config: ppo.Config, key: jax.Array) -> Any:
+    def train(config: Any, key: jax.Array) -> Any:
         training = make_train(config, setting.env, setting.total_steps)
-        ends = jax.numpy.asarray([training.num_updates - LAST_UPDATES, training.num_updates])
+        first = training.num_updates - setting.last_updates
+        ends = jax.numpy.asarray([first, training.num_updates])
         _, metrics = jax.lax.scan(training.window, training.algorithm.init(key), ends)
         return jax.tree.map(lambda x: x[-1], metrics["episode_return"])
 
-    config = ppo.Config(**setting.fields)
+    config = replace(ZOO[setting.algorithm].config, **setting.fields)
     keys = jax.random.split(jax.random.key(0), (ROUNDS, setting.num_seeds))
     start = time.perf_counter()
     run = spread(jax.vmap(train, (None, 0))) if setting.num_seeds > 1 else jax.jit(train)
@@ -147,13 +164,13 @@ def in_process(name: str) -> Figures:
     return Figures(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def rows(peers: Path, rounds: int) -> Iterator[list[str]]:
+def rows(title: str, settings: Iterable[str], peers: Path, rounds: int) -> Iterator[list[str]]:
     """Each setting of ours, and how much slower the peers are in the same rounds."""
     yield [
-        *("PPO", "jaxrl, steps/s", "compile, s", "peak, MiB", "return"),
+        *(title, "jaxrl, steps/s", "compile, s", "peak, MiB", "return"),
         *("rejax, steps/s", "jaxrl / rejax", "SBX, steps/s", "jaxrl / SBX"),
     ]
-    for name in SETTINGS:
+    for name in settings:
         ours: list[Figures] = []
         others: dict[str, list[float]] = {"rejax": [], "sbx": []}
         for _ in range(rounds):
@@ -170,6 +187,18 @@ def rows(peers: Path, rounds: int) -> Iterator[list[str]]:
         yield cells
 
 
+def hundredth() -> str:
+    """What a seed more costs, of a hundred that learn at once, in time and memory."""
+    alone, some, all_ = map(in_process, ("purejaxrl-dqn", *MANY))
+    steps = ALL["purejaxrl-dqn"].total_steps
+    seconds = [steps * n / max(x.rates) for n, x in ((1, alone), (50, some), (100, all_))]
+    more, memory = (seconds[2] - seconds[1]) / 50, (all_.peak_mib - some.peak_mib) / 50
+    return (
+        "Of 100 seeds of `purejaxrl-dqn` that learn at once, spread over all cores, each of the "
+        f"last 50 costs {more:.2f} s and {memory:.1f} MiB; one alone takes {seconds[0]:.2f} s."
+    )
+
+
 def against(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
     """A peer's rate, and how many times ours it is slower over the paired rounds."""
     ratios = ours / theirs
@@ -180,7 +209,7 @@ def against(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
 def main() -> None:
     """Print one setting's line, or the whole table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--setting", choices=SETTINGS, help="one setting, in this process")
+    parser.add_argument("--setting", choices=ALL, help="one setting, in this process")
     parser.add_argument("--json", action="store_true", help="print its figures as JSON")
     parser.add_argument(
         "--peers", type=Path, default=Path("build/peers"), help="where the peers live"
@@ -189,8 +218,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     if options.setting:
-        setting = SETTINGS[options.setting]
-        if setting.num_seeds == 1 and setting.fields["num_envs"] == FOUR["num_envs"]:
+        setting = ALL[options.setting]
+        if setting.num_seeds == 1 and setting.fields["num_envs"] < SIXTY_FOUR["num_envs"]:
             os.environ.setdefault("NPROC", "1")
         figures = measure(setting)
         print(json.dumps(figures._asdict()) if options.json else figures.line(options.setting))
@@ -205,7 +234,8 @@ def report(peers: Path, rounds: int) -> str:
     """The table, and the cold start."""
     import jax
 
-    lines = table(rows(peers, rounds))
+    lines = [table(rows("PPO", SETTINGS, peers, rounds))]
+    lines += [table(rows("Off policy", REPLAYED, peers, rounds)), hundredth()]
     with tempfile.TemporaryDirectory() as cache:
         first, warm = [cold_start(cache) for _ in range(2)]
     head = (
@@ -218,7 +248,7 @@ def report(peers: Path, rounds: int) -> str:
         f"From the start of a process to a solved CartPole agent (return of at least {SOLVED:.0f} "
         f"over greedy episodes): {first:.1f} s, and {warm:.1f} s with a warm compilation cache."
     )
-    return "\n\n".join([head, lines, tail])
+    return "\n\n".join([head, *lines, tail])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """jaxrl: reinforcement learning as pure functions of arrays.
 
-`make_train`, `make_language_train`, `evaluate`, `grid`, `random_search` and `sweep` are here, every
-algorithm, as `jaxrl.ppo`, every formula by its name, as `jaxrl.gae`, and every module, as
-`jaxrl.formulas`. All are loaded when they are first asked for, so that `import jaxrl` does not even
-import jax.
+`make_train`, `make_offline`, `make_language_train`, `evaluate`, `grid`, `random_search` and `sweep`
+are here, every algorithm, as `jaxrl.ppo`, every formula by its name, as `jaxrl.gae`, and every
+module, as `jaxrl.formulas`. All are loaded when they are first asked for, so that `import jaxrl`
+does not even import jax.
 """
 
 import importlib
@@ -39,19 +39,23 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl.config import random_search as random_search
     from jaxrl.formulas import *
     from jaxrl.runtime.load import load as load
+    from jaxrl.runtime.support import support_warning as support_warning
     from jaxrl.runtime.sweep import sweep as sweep
     from jaxrl.train import evaluate as evaluate
+    from jaxrl.train import make_offline as make_offline
     from jaxrl.train import make_train as make_train
     from jaxrl.train_language import make_language_train as make_language_train
 else:
     _HOMES = {
         "make_train": "jaxrl.train",
+        "make_offline": "jaxrl.train",
         "evaluate": "jaxrl.train",
         "make_language_train": "jaxrl.train_language",
         "grid": "jaxrl.config",
         "random_search": "jaxrl.config",
         "sweep": "jaxrl.runtime.sweep",
         "load": "jaxrl.runtime.load",
+        "support_warning": "jaxrl.runtime.support",
     }
 
     def _inside(folder=""):

@@ -198,6 +198,12 @@ OBJECTIVES: dict[str, list[Objective]] = {
             "huber(Q(s, a) − G⁽ⁿ⁾), bootstrapped with max Q⁻(s′, ·)",
             "max_value n_step_return action_value huber_loss",
         ),
+        (
+            "R2D2",
+            "huber(Q(s, a) − h(G⁽ⁿ⁾)), bootstrapped with h⁻¹(Q⁻(s′, argmax Q(s′, ·)))",
+            "double_value stretched_return n_step_return squashed_return huber_loss "
+            "sequence_priority",
+        ),
         ("Dueling DQN", "Q = v + a − mean a", "dueling"),
         (
             "Soft Q-learning",

@@ -9,14 +9,28 @@ import jax.numpy as jnp
 
 from jaxrl import checks, zoo
 from jaxrl.config import validate
+from jaxrl.data.conform import conform, conform_actions, named
 from jaxrl.envs import make
 from jaxrl.families.normalise import normalised
+from jaxrl.families.off_policy import Around, OffPolicyConfig
 from jaxrl.families.policy import ActorCritic
 from jaxrl.families.settings import OnPolicyConfig, Setting, check
 from jaxrl.loops.acting import LoopState
+from jaxrl.loops.off_policy import example
 from jaxrl.loops.run import nothing, run
 from jaxrl.numerics import select
-from jaxrl.types import Algorithm, Array, Average, Env, Learner, LearnerState, Metrics, PyTree, once
+from jaxrl.types import (
+    Algorithm,
+    Array,
+    Average,
+    Env,
+    Learner,
+    LearnerState,
+    Metrics,
+    PyTree,
+    Transition,
+    once,
+)
 
 NUM_WINDOWS = 100
 """Into how many windows metrics are summed, at most, where no evaluation divides training."""
@@ -132,6 +146,56 @@ def make_train(
       networks: `ActorCritic(actor, critic)` of flax modules, or of `Network`s, or None for either.
       optimizer: (config, schedule) -> an optax transformation.
     """
+    config, made, total_steps = _understood(config, env, total_steps, env_params)
+    _check_slots(networks, optimizer)
+    budget = zoo.entry(config).loop.budget(config)
+    run_of = _run_of(budget, total_steps, evaluate_every, num_eval_episodes)
+    setting = Setting(made.spaces, run_of[0] * budget.learner_updates, networks, optimizer)
+    return Training(*build(config, made, setting), made, *run_of)
+
+
+def make_offline(
+    config: Any,
+    env: Any,
+    dataset: Transition,
+    total_steps: int | None = None,
+    evaluate_every: int | None = None,
+    *,
+    env_params: dict[str, Any] | None = None,
+    networks: Any = None,
+    optimizer: Any = None,
+) -> Training:
+    """As `make_train`, but from a data set alone, and in gradient steps.
+
+    All steps are those of the gradient: the budget, those between evaluations, and the metric. The
+    environment says what the data must look like, and is played in evaluations only.
+
+    Args:
+      dataset: `Transition`s in the order of time, [T, N, ...], of N environments.
+      total_steps: the budget in gradient steps.
+    """
+    config, made, total_steps = _understood(config, env, total_steps, env_params)
+    _check_slots(networks, optimizer)
+    budget = zoo.data_budget(config)
+    run_of = _run_of(budget, total_steps, evaluate_every, 16)
+    setting = Setting(made.spaces, run_of[0] * budget.learner_updates, networks, optimizer)
+    learner = zoo.entry(config).learner(config, setting)
+    data = conform(named(dataset), example(made, learner), "dataset")
+    conform_actions(data.action, made.spaces.action, "dataset")
+    return Training(zoo.from_data(config, learner, data), learner, made, *run_of)
+
+
+def row(config: Any, env: Any, env_params: dict[str, Any] | None = None) -> Transition:
+    """The shapes and types of what a data set must hold of one step of one environment."""
+    config, made, _ = _understood(config, env, None, env_params)
+    zoo.data_budget(config)  # raises where none is learnt from
+    return example(made, zoo.entry(config).learner(config, Setting(made.spaces, 1)))
+
+
+def _understood(
+    config: Any, env: Any, total_steps: int | None, env_params: dict[str, Any] | None
+) -> tuple[Any, Env, int]:
+    """Configuration, environment and budget, each checked."""
     if isinstance(config, str):
         config, default_steps = zoo.tuned(config, env)
     else:
@@ -140,18 +204,19 @@ def make_train(
     validate(config)
     made = make(env, **(env_params or {}))
     check(config, made.spaces)
+    checks.at_least(1, total_steps=total_steps)
+    return config, made, int(total_steps)
+
+
+def _run_of(
+    budget: zoo.Budget, total_steps: int, evaluate_every: int | None, num_eval_episodes: int
+) -> tuple[int, int, int | None, int, int]:
+    """What a `Training` says of its length and of its evaluations, after its environment."""
     every = 1 if evaluate_every is None else evaluate_every
-    counts = {"evaluate_every": every, "num_eval_episodes": num_eval_episodes}
-    checks.at_least(1, total_steps=total_steps, **counts)
-    _check_slots(networks, optimizer)
-    budget = zoo.entry(config).loop.budget(config)
-    num_updates = _num_updates(budget, int(total_steps))
-    setting = Setting(made.spaces, num_updates * budget.learner_updates, networks, optimizer)
-    algorithm, learner = build(config, made, setting)
-    per_update = budget.steps_per_update
+    checks.at_least(1, evaluate_every=every, num_eval_episodes=num_eval_episodes)
+    num_updates, per_update = _num_updates(budget, total_steps), budget.steps_per_update
     every = None if evaluate_every is None else max(1, evaluate_every // per_update)
-    run_of = (num_updates, per_update, every, num_eval_episodes, budget.first_steps)
-    return Training(algorithm, learner, made, *run_of)
+    return num_updates, per_update, every, num_eval_episodes, budget.first_steps
 
 
 def _num_updates(budget: zoo.Budget, total_steps: int) -> int:
@@ -182,6 +247,18 @@ def build(config: Any, env: Env, setting: Setting) -> tuple[Algorithm, Learner]:
     if isinstance(config, OnPolicyConfig):
         learner = normalised(config, learner, config.num_envs)
     return entry.loop.make(config, env, learner), learner
+
+
+def with_replay(training: Training, config: Any, around: Around) -> Training:
+    """The training run that `config` made, with a combinator of `jaxrl.data` around its replay.
+
+    Args:
+      around: buffer -> buffer: `hindsight`, `chained`, `stacked`, `packed`, or one after the other.
+    """
+    if not isinstance(config, OffPolicyConfig):
+        raise TypeError(f"config must be an off-policy configuration, not {config!r}")
+    algorithm = zoo.replayed(config, training.env, training.learner, around)
+    return dataclasses.replace(training, algorithm=algorithm)
 
 
 class Evaluation(NamedTuple):

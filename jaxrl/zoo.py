@@ -18,11 +18,19 @@ from jaxrl.algorithms import (
     sac,
     trpo,
 )
-from jaxrl.config import replace, unknown
-from jaxrl.families.off_policy import check_replay, replay
-from jaxrl.loops import Pace, episodic, off_policy, on_policy
+from jaxrl.config import replace, title, unknown
+from jaxrl.data import Buffer, fixed
+from jaxrl.families.off_policy import (
+    Around,
+    OffPolicyConfig,
+    check_data,
+    check_replay,
+    plain,
+    replay,
+)
+from jaxrl.loops import Pace, episodic, off_policy, offline, on_policy
 from jaxrl.tuned import TUNED
-from jaxrl.types import Algorithm, Env, Learner
+from jaxrl.types import Algorithm, Env, Learner, Transition
 
 
 class Budget(NamedTuple):
@@ -73,9 +81,29 @@ def _episodic(config: Any, env: Env, learner: Learner) -> Algorithm:
     return episodic(env, learner, config.num_envs, config.num_steps, config.group_size)
 
 
-def _off_policy(config: Any, env: Env, learner: Learner) -> Algorithm:
+def replayed(config: Any, env: Env, learner: Learner, around: Around = plain) -> Algorithm:
+    """The off-policy loop of a configuration, with a combinator around its ring."""
     check_replay(config)
-    return off_policy(env, learner, replay(config), _pace(config))
+    return off_policy(env, learner, replay(config, around), _pace(config))
+
+
+def from_data(config: Any, learner: Learner, data: Transition) -> Algorithm:
+    """The loop of a learner that learns from a data set in place of its own replay."""
+    check_data(config, *data.reward.shape)
+
+    def over(capacity: int, num_envs: int) -> Buffer:
+        return replay(replace(config, capacity=capacity, num_envs=num_envs))
+
+    num_gradients = data_budget(config).steps_per_update
+    return offline(learner, fixed(data, over), data, num_gradients, config.batch_size)
+
+
+def data_budget(config: Any) -> Budget:
+    """What training from a data set does with gradient steps."""
+    if not isinstance(config, OffPolicyConfig):
+        raise ValueError(f"dataset needs an algorithm that learns from replay, not {title(config)}")
+    steps = config.num_iterations * config.num_gradients
+    return Budget(steps, "num_iterations × num_gradients", learner_updates=steps)
 
 
 CONTINUING = Loop(_on_policy, _rollout_budget)
@@ -84,7 +112,7 @@ CONTINUING = Loop(_on_policy, _rollout_budget)
 WHOLE = Loop(_episodic, _rollout_budget)
 """Whole trajectories from fresh starts, in groups."""
 
-REPLAYED = Loop(_off_policy, _replay_budget)
+REPLAYED = Loop(replayed, _replay_budget)
 """Environments that never stop, and batches from a buffer."""
 
 
@@ -150,6 +178,21 @@ ZOO: dict[str, Entry] = {
         sac.Config(num_critics=10, num_gradients=80, policy_delay=20), sac.learner, REPLAYED
     ),
     "discrete_sac": Entry(discrete_sac.Config(), discrete_sac.learner, REPLAYED),
+    "r2d2": Entry(
+        dqn.Config(
+            target="double",
+            dueling=True,
+            squash=True,
+            replay="proportional",
+            n_step=3,
+            memory="lstm",
+            sequence_length=20,
+            burn_in=4,
+            batch_size=32,
+        ),
+        dqn.learner,
+        REPLAYED,
+    ),
 }
 
 DEFAULT_STEPS = 500_000

@@ -20,7 +20,7 @@ IMPORT_SECONDS = 0.1
 NO_ZOO = "There is no zoo of algorithms yet"
 UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
     "offline and tabular algorithms are not in the zoo yet": """
-        epsilon_greedy_prob expected_sarsa_target expectile_loss n_step_return retrace
+        epsilon_greedy_prob expected_sarsa_target expectile_loss retrace
         retrace_weight sarsa_target watkins_target""",
     "the value family chooses the next action first, for distributions as for numbers": """
         double_q_target double_value q_learning_target""",

@@ -10,7 +10,7 @@ Barth-Maron et al. 2018, arXiv:1804.08617 (D4PG).
 
 from jaxrl.config import config
 from jaxrl.families import settings
-from jaxrl.families.actor_critic import actor_critic_learner
+from jaxrl.families.actor_critic import actor_critic_learner, lingering
 from jaxrl.families.box import span
 from jaxrl.families.critic_settings import CriticConfig, critics_of_box, first_votes, parts
 from jaxrl.families.deterministic import Smoothing, Wobble, deterministic
@@ -34,8 +34,9 @@ def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
     space = settings.action_space(config, setting, Box)
     bounds = span(space)
-    wobble = Wobble(config.noise_std, config.noise_spread, config.noise_memory)
-    conduct = deterministic(bounds, wobble, Smoothing(config.smoothing_std, config.smoothing_clip))
+    wobble = Wobble(config.noise_std, config.noise_spread)
+    smoothing = Smoothing(config.smoothing_std, config.smoothing_clip)
+    conduct = lingering(deterministic(bounds, wobble, smoothing), config.noise_memory)
     critics = critics_of_box(config, setting, bounds)
     jury, temperature = first_votes(config), fixed_temperature(0.0)
     return actor_critic_learner(parts(config, setting, conduct, critics, jury, temperature))

@@ -1,31 +1,37 @@
-"""DQN and its improvements, each a field of its own: all of them together are Rainbow.
+"""DQN and its improvements, each a field of its own: Rainbow and R2D2 are some of them together.
 
     L = E[w ℓ(Z(s, a), r + γ Z⁻(s′, a*))]
 
 with Z an expected value (DQN), a categorical distribution (C51), quantiles (QR-DQN) or quantiles at
 sampled levels (IQN), and a* the target network's best action, the online network's (double), or
-drawn from a softmax policy (Munchausen). Discrete actions only.
+drawn from a softmax policy (Munchausen). With a memory, Z is of all that was seen so far, and is
+learnt from sequences (`families/sequential.py`). Discrete actions only.
 Reference: Mnih et al. 2015, doi:10.1038/nature14236; Hessel et al. 2018, arXiv:1710.02298; the
 others stand with their parts.
 """
 
+import math
 from typing import Literal
+
+import jax
 
 from jaxrl.config import config
 from jaxrl.families import explore, settings, value_head, value_target
 from jaxrl.families.off_policy import OffPolicyConfig, followed, importance
+from jaxrl.families.sequential import sequences
 from jaxrl.families.settings import Setting
-from jaxrl.families.value import Parts, value_learner
-from jaxrl.networks import content
+from jaxrl.families.value import Parts, Study, steps, value_learner
+from jaxrl.networks import content, memory
 from jaxrl.networks.core import obs_rank
 from jaxrl.networks.value import (
     ValueModule,
     ValueNetwork,
     duelled,
     plain_value_network,
+    remembering,
     value_network,
 )
-from jaxrl.types import Discrete, Learner
+from jaxrl.types import Box, Discrete, Learner, PyTree
 
 
 @config
@@ -50,6 +56,12 @@ class Config(OffPolicyConfig):
     value_min: float = -100.0
     value_max: float = 100.0
     num_quantiles: int = 32
+    squash: bool = False
+    memory: Literal["gru", "lstm"] | None = None
+    memory_size: int = 64
+    sequence_length: int | None = None
+    burn_in: int = 0
+    priority_share: float = 0.9
 
 
 def learner(config: Config, setting: Setting) -> Learner:
@@ -67,6 +79,7 @@ def learner(config: Config, setting: Setting) -> Learner:
             follow=lambda target, params, count: followed(
                 target, params, count, config.target_period, config.polyak
             ),
+            study=_study(config),
             hold=config.noisy == "episode",
         )
     )
@@ -74,7 +87,7 @@ def learner(config: Config, setting: Setting) -> Learner:
 
 def head(config: Config) -> value_head.Head:
     """What the network's numbers mean."""
-    return {
+    made = {
         "scalar": lambda: value_head.scalar_head(config.huber_delta),
         "categorical": lambda: value_head.categorical_head(
             config.value_min, config.value_max, config.num_atoms
@@ -82,6 +95,15 @@ def head(config: Config) -> value_head.Head:
         "quantile": lambda: value_head.quantile_head(config.num_quantiles, config.huber_delta),
         "implicit": lambda: value_head.implicit_head(config.huber_delta),
     }[config.head]()
+    if config.squash and config.head == "categorical":
+        raise ValueError("dqn.squash must be False for a categorical head, not True")
+    return value_head.squashed(made) if config.squash else made
+
+
+def _study(config: Config) -> Study:
+    if config.memory is None:
+        return steps()
+    return sequences(config.n_step, config.gamma, config.burn_in, config.priority_share)
 
 
 def _rule(config: Config) -> value_target.Rule:
@@ -111,17 +133,38 @@ def network(config: Config, setting: Setting) -> ValueNetwork:
         if size is None or config.noisy is not None:
             raise ValueError("networks must be None for an implicit head or noisy layers")
         own = settings.network(config, spaces, custom, width * size, 1.0)
+        if config.memory is None and jax.tree.leaves(own.carry(1)):
+            raise ValueError(
+                "dqn.memory must be 'gru' or 'lstm' for networks that remember, not None"
+            )
         made = plain_value_network(own, width, size)
+    elif config.memory is None:
+        features = (16,) if config.torso == "cnn" else None
+        made = _module(config, spaces.observation, width, config.hidden_sizes, features)
     else:
-        module = ValueModule(
-            config.hidden_sizes,
-            width,
-            size,
-            config.activation,
-            (16,) if config.torso == "cnn" else None,
-            obs_rank(content(spaces.observation)),
-            config.layer_norm,
-            config.noisy_std if config.noisy else None,
-        )
-        made = value_network(module, spaces.observation, config.num_quantiles)
+        # the last hidden layer belongs to the head: it may be noisy, and levels may enter it
+        torso = settings.torso(config, spaces.observation, config.hidden_sizes[:-1])
+        cell = memory(config.memory, config.memory_size)
+        seen = Box(-math.inf, math.inf, (config.memory_size,))
+        made = remembering(torso, cell, _module(config, seen, width, config.hidden_sizes[-1:]))
     return duelled(made) if config.dueling else made
+
+
+def _module(
+    config: Config,
+    space: PyTree,
+    width: int,
+    sizes: tuple[int, ...],
+    features: tuple[int, ...] | None = None,
+) -> ValueNetwork:
+    module = ValueModule(
+        sizes,
+        width,
+        head(config).size,
+        config.activation,
+        features,
+        obs_rank(content(space)),
+        config.layer_norm,
+        config.noisy_std if config.noisy else None,
+    )
+    return value_network(module, space, config.num_quantiles)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxrl.config import config
 from jaxrl.families import settings
-from jaxrl.families.actor_critic import actor_critic_learner
+from jaxrl.families.actor_critic import actor_critic_learner, lingering
 from jaxrl.families.box import span
 from jaxrl.families.critic_settings import CriticConfig, all_vote, critics_of_box, parts
 from jaxrl.families.settings import Setting
@@ -32,6 +32,7 @@ class Config(CriticConfig):
     temperature: float = 1.0
     learn_temperature: bool = True
     target_entropy: float = -1.0
+    noise_memory: float = 0.0
 
 
 def learner(config: Config, setting: Setting) -> Learner:
@@ -45,7 +46,7 @@ def learner(config: Config, setting: Setting) -> Learner:
         optimizer = settings.optimizer(config, setting, 1)
         temperature = learnt_temperature(optimizer, config.temperature, target)
     critics, jury = critics_of_box(config, setting, bounds), all_vote(config)
-    conduct = reparameterised(choice)
+    conduct = lingering(reparameterised(choice), config.noise_memory)
     return actor_critic_learner(
         parts(config, setting, conduct, critics, jury, temperature, "dependent")
     )

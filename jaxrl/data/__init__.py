@@ -4,17 +4,17 @@ from jaxrl.data.buffer import Buffer, Experience, Sample
 from jaxrl.data.compact import chained, packed, stacked
 from jaxrl.data.hindsight import hindsight
 from jaxrl.data.priority import prioritised, ranked
-from jaxrl.data.ring import dataset, uniform
+from jaxrl.data.ring import dataset, fixed, uniform
 from jaxrl.data.shuffle import permutation
-from jaxrl.data.windows import Sequence, n_step, sequences
+from jaxrl.data.windows import n_step, sequences
 
 __all__ = [
     "Buffer",
     "Experience",
     "Sample",
-    "Sequence",
     "chained",
     "dataset",
+    "fixed",
     "hindsight",
     "n_step",
     "packed",

@@ -48,5 +48,7 @@ class Buffer(NamedTuple):
     # may be drawn, [N], and how many each environment has
     whole: Callable[[PyTree, PyTree], Array] = placeless  # state, places -> whether all of their
     # rows is still there; one that is not comes with weight 0
+    reached: Callable[[PyTree, PyTree], Array] = placeless  # state, places -> whether what they
+    # reached is still there; a terminated row may be whole without it
     margin: Callable[[int, int], "Buffer"] = placeless  # k, j -> the same buffer, which draws none
     # of each environment's k newest and j oldest rows

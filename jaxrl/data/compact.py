@@ -61,6 +61,7 @@ def chained(buffer: Buffer, num_finals: int) -> Buffer:
             read=read,
             span=lambda state: inner.span(state.inner),
             whole=lambda state, places: _kept(inner, state, places),
+            reached=lambda state, places: _reached(inner, state, places),
             margin=margin,
         )
 
@@ -100,10 +101,19 @@ def _linked(inner: Buffer, state: Chained, places: PyTree) -> Transition:
 def _kept(inner: Buffer, state: Chained, places: PyTree) -> Array:
     """Whether a row has its next observation; a terminated one does without."""
     row = inner.read(state.inner, places)
+    return ~(row.truncated & ~row.terminated & _lost(state, row)) & inner.whole(state.inner, places)
+
+
+def _reached(inner: Buffer, state: Chained, places: PyTree) -> Array:
+    row = inner.read(state.inner, places)
+    return ~(row.done & _lost(state, row)) & inner.reached(state.inner, places)
+
+
+def _lost(state: Chained, row: Transition) -> Array:
+    """Whether the last observation of a row's episode is gone, if that has ended."""
     (num_envs,) = state.episode.shape
     later = state.episode[row.next_obs % num_envs] - row.next_obs // num_envs
-    lost = row.truncated & ~row.terminated & (later >= _num_slots(state) // num_envs)
-    return ~lost & inner.whole(state.inner, places)
+    return later >= _num_slots(state) // num_envs
 
 
 def _num_slots(state: Chained) -> int:
@@ -212,6 +222,7 @@ def packed(buffer: Buffer) -> Buffer:
             read=lambda state, places: _unpack(inner.read(state.inner, places), state.like),
             span=lambda state: inner.span(state.inner),
             whole=lambda state, places: inner.whole(state.inner, places),
+            reached=lambda state, places: inner.reached(state.inner, places),
             margin=margin,
         )
 

@@ -16,6 +16,17 @@ Reward = Callable[[PyTree, PyTree], Array]
 """(achieved_goal, desired_goal), of any leading axes -> reward."""
 
 
+Ending = Callable[[PyTree, PyTree], Array]
+"""(achieved_goal, desired_goal), of any leading axes -> whether it is reached, which ends all."""
+
+
+class Task(NamedTuple):
+    """What goals mean."""
+
+    reward: Reward
+    terminated: Ending | None
+
+
 class Aim(NamedTuple):
     """A place, and where the goal that it is given was reached."""
 
@@ -32,22 +43,31 @@ class Chance(NamedTuple):
     relabel: Array
 
 
-def hindsight(buffer: Buffer, reward: Reward, num_goals: int, horizon: int) -> Buffer:
+def hindsight(
+    buffer: Buffer,
+    reward: Reward,
+    num_goals: int,
+    horizon: int,
+    terminated: Ending | None = None,
+) -> Buffer:
     """Hindsight experience replay with goals from the future of the episode.
 
     Of `num_goals` + 1 rows that are drawn all but one, on average, have as their goal what one of
     the steps from their own to the last one of the episode achieved, each as likely; their reward
     is what it would have been. Observations are dicts or tuples with `achieved_goal` and
-    `desired_goal`; reaching a goal must not end an episode. It stands inside of `n_step`, which
-    then adds up the rewards of one goal.
+    `desired_goal`. It stands inside of `n_step`, which then adds up the rewards of one goal, up to
+    the step that reaches it where that ends an episode.
 
     Args:
       horizon: how many steps ahead the future is searched, at most: the time limit, if there is
         one. As many of the newest rows less one wait until theirs is known.
+      terminated: whether a goal that is reached ends the episode; None where none does. A row whose
+        own goal ended it is cut short, as by a time limit, if it has another goal that it does not
+        reach; a death of another kind remains one.
     Reference: Andrychowicz et al. 2017, arXiv:1707.01495, section 3.3 and algorithm 1.
     """
     checks.at_least(1, num_goals=num_goals, horizon=horizon)
-    share = num_goals / (num_goals + 1)
+    share, task = num_goals / (num_goals + 1), Task(reward, terminated)
 
     def margin(newest: int, oldest: int) -> Buffer:
         inner = buffer.margin(max(newest, horizon - 1), oldest)
@@ -62,7 +82,7 @@ def hindsight(buffer: Buffer, reward: Reward, num_goals: int, horizon: int) -> B
             goal = _future(inner, state, drawn.index, noise.step, horizon)
             aim = Aim(drawn.index, goal, noise.relabel < share)
             weight = jnp.where(_whole(inner, state, aim), drawn.weight, 0.0)
-            return Sample(_relabelled(inner, state, aim, reward), aim, weight)
+            return Sample(_relabelled(inner, state, aim, task), aim, weight)
 
         return Buffer(
             inner.init,
@@ -70,10 +90,11 @@ def hindsight(buffer: Buffer, reward: Reward, num_goals: int, horizon: int) -> B
             draw,
             sample,
             lambda state, aim, priority: inner.reprioritise(state, aim.place, priority),
-            lambda state, aim: _relabelled(inner, state, aim, reward),
+            lambda state, aim: _relabelled(inner, state, aim, task),
             lambda aim, steps: _after(inner, aim, steps),
             lambda state: _as_they_were(*inner.span(state)),
             lambda state, aim: _whole(inner, state, aim),
+            lambda state, aim: inner.reached(state, aim.place) & _whole(inner, state, aim),
             margin,
         )
 
@@ -88,20 +109,30 @@ def _future(inner: Buffer, state: PyTree, place: PyTree, noise: Array, horizon: 
     return at(ahead, offset)
 
 
-def _relabelled(inner: Buffer, state: PyTree, aim: Aim, reward: Reward) -> Transition:
+def _relabelled(inner: Buffer, state: PyTree, aim: Aim, task: Task) -> Transition:
     row = inner.read(state, aim.place)
     wanted = goal_of(inner.read(state, aim.goal).next_obs, "achieved")
-    other = row._replace(
+    other = _ended(row, wanted, task.terminated) if task.terminated else row
+    other = other._replace(
         obs=_with_goal(row.obs, wanted),
         next_obs=_with_goal(row.next_obs, wanted),
-        reward=reward(goal_of(row.next_obs, "achieved"), wanted),
+        reward=task.reward(goal_of(row.next_obs, "achieved"), wanted),
     )
     return select(aim.relabelled, other, row)
 
 
+def _ended(row: Transition, wanted: PyTree, terminated: Ending) -> Transition:
+    """The row with the end that it would have had; what comes after it is another episode."""
+    achieved = goal_of(row.next_obs, "achieved")
+    died = row.terminated & ~terminated(achieved, goal_of(row.next_obs, "desired"))
+    ended = died | terminated(achieved, wanted)
+    return row._replace(terminated=ended, truncated=row.done & ~ended)
+
+
 def _whole(inner: Buffer, state: PyTree, aim: Aim) -> Array:
-    reached = inner.whole(state, aim.goal) | ~aim.relabelled
-    return inner.whole(state, aim.place) & reached
+    """A reward in hindsight, and a row that no longer ends, need what was reached."""
+    other = inner.reached(state, aim.goal) & inner.reached(state, aim.place)
+    return inner.whole(state, aim.place) & (other | ~aim.relabelled)
 
 
 def _after(inner: Buffer, aim: Aim, steps: Array) -> Aim:

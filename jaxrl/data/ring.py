@@ -76,6 +76,36 @@ def dataset(data: Transition) -> tuple[Buffer, Ring]:
     return buffer, Ring(flat, jnp.int32(0), jnp.int32(num_steps), ())
 
 
+def fixed(data: Transition, replay: Callable[[int, int], Buffer]) -> Buffer:
+    """Replay of fixed data, whose state is how their rows are drawn, and not the data.
+
+    Args:
+      data: as `dataset` takes it.
+      replay: a capacity and a number of environments -> a buffer whose state is a `Ring`.
+    """
+    whole = dataset(data)[1]
+    num_steps, num_envs = data.reward.shape
+    buffer = replay(num_steps * num_envs, num_envs)
+
+    def init(example: PyTree) -> PyTree:
+        def entered(state: Ring, step: Transition) -> tuple[Ring, None]:
+            return buffer.add(state, step), None
+
+        steps = jax.tree.map(lambda x: x.reshape(num_steps, num_envs, *x.shape[1:]), whole.data)
+        return jax.lax.scan(entered, buffer.init(example), steps)[0].choice
+
+    def add(state: PyTree, transition: Transition) -> PyTree:
+        raise TypeError("a data set is never added to")
+
+    def sample(choice: PyTree, noise: PyTree) -> Sample:
+        return buffer.sample(whole._replace(choice=choice), noise)
+
+    def reprioritise(choice: PyTree, index: PyTree, priority: Array) -> PyTree:
+        return buffer.reprioritise(whole._replace(choice=choice), index, priority).choice
+
+    return Buffer(init, add, buffer.draw, sample, reprioritise)
+
+
 def ring(capacity: int, num_envs: int, choose: Callable[[int], Choice]) -> Buffer:
     """Replay that holds the newest steps, and draws from them as `choose(number of rows)` does."""
     checks.at_least(1, capacity=capacity, num_envs=num_envs)
@@ -98,6 +128,7 @@ def ring(capacity: int, num_envs: int, choose: Callable[[int], Choice]) -> Buffe
             _read,
             functools.partial(_after, layout),
             functools.partial(_span, layout),
+            _whole,
             _whole,
             margin,
         )
@@ -132,7 +163,7 @@ def _add(layout: Layout, choice: Choice, state: Ring, transition: Transition) ->
 def _sample(layout: Layout, choice: Choice, state: Ring, noise: Array) -> Sample:
     first, count = _span(layout, state)
     index, weight = choice.pick(state.choice, noise, first[0], count * layout.num_envs)
-    index = index % layout.num_rows
+    index, weight = jax.lax.optimization_barrier((index % layout.num_rows, weight))
     return Sample(_read(state, index), index, weight)
 
 

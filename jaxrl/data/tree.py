@@ -4,10 +4,13 @@ Each node has `RADIX` children side by side, one line of a cache. A draw compare
 with the running sums of the children at each level, which are added up in one order, so that a
 child without mass leaves the sum as it is and is never taken, whatever is rounded. A parent is
 the sum of its children, anew after each change: no error builds up.
+
+Barriers keep a CPU's compiler from doing the walk down again in everything that uses its end.
 """
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 
 from jaxrl.types import Array
@@ -54,9 +57,11 @@ def drawn(tree: Tree, noise: Array) -> Array:
     """
     node = jnp.zeros(noise.shape[:-1], jnp.int32)
     for i, level in enumerate(reversed(tree)):
-        sums = _sums(level.at[node].get(mode="promise_in_bounds"))
+        children = level.at[node].get(mode="promise_in_bounds")
+        sums = _sums(jax.lax.optimization_barrier(children))
         beyond = [(x <= noise[..., i] * sums[-1]).astype(jnp.int32) for x in sums]
-        node = node * RADIX + jnp.minimum(sum(beyond[1:], beyond[0]), RADIX - 1)
+        child = jnp.minimum(sum(beyond[1:], beyond[0]), RADIX - 1)
+        node = jax.lax.optimization_barrier(node * RADIX + child)
     return node
 
 

@@ -1,21 +1,12 @@
 """What learners see of a buffer: n steps as one, or sequences."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from jaxrl import checks
 from jaxrl.data.buffer import Buffer, Experience, Sample, placeless
 from jaxrl.numerics import select
-from jaxrl.types import Array, PyTree, Scalar, Transition
-
-
-class Sequence(NamedTuple):
-    """Steps one after the other of each environment, and which of them are of one episode."""
-
-    transition: Transition  # [L, B, ...]; the memory of a first step is where acting stored it
-    mask: Array  # the step is there, and no episode ended before it, [L, B]
+from jaxrl.types import Array, PyTree, Scalar
 
 
 def n_step(buffer: Buffer, n: int, gamma: Scalar) -> Buffer:
@@ -50,9 +41,11 @@ def n_step(buffer: Buffer, n: int, gamma: Scalar) -> Buffer:
 
 
 def sequences(buffer: Buffer, length: int) -> Buffer:
-    """Replay whose batches hold a `Sequence` of `length` steps each; they may overlap.
+    """Replay whose batches hold `length` steps one after the other, [L, B, ...].
 
-    No combinator stands around it.
+    Sequences may overlap, and go on where an episode ended with the next one. The extras are
+    those of the first steps alone, [B, ...]: there is the memory with which a sequence begins. No
+    combinator stands around it.
     Reference: Kapturowski et al. 2019 (R2D2), openreview.net/forum?id=r1lyTjAqYX.
     """
     checks.at_least(1, length=length)
@@ -61,8 +54,9 @@ def sequences(buffer: Buffer, length: int) -> Buffer:
     def sample(state: PyTree, noise: PyTree) -> Sample:
         drawn = inner.sample(state, noise)
         places = inner.after(drawn.index, jnp.arange(length))
-        transition, whole = inner.read(state, places), inner.whole(state, places)
-        return drawn._replace(data=Sequence(transition, before_end(transition.done) & whole))
+        data = inner.read(state, places)._replace(extras=drawn.data.extras)
+        whole = inner.whole(state, places).all(0)
+        return drawn._replace(data=data, weight=jnp.where(whole, drawn.weight, 0.0))
 
     return inner._replace(sample=sample, margin=placeless)
 

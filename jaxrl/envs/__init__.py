@@ -3,6 +3,7 @@
 from typing import Any
 
 from jaxrl.envs.actions import clip_action, repeat_action, rescale_action, sticky_actions
+from jaxrl.envs.bit_flip import BitFlipState, bit_flip, goal_cost, goal_reached
 from jaxrl.envs.combinators import (
     Statistics,
     action_mask,
@@ -21,15 +22,19 @@ from jaxrl.types import Env
 
 __all__ = [
     "PROBES",
+    "BitFlipState",
     "ProbeRow",
     "ProbeState",
     "Statistics",
     "action_mask",
+    "bit_flip",
     "clip_action",
     "clip_reward",
     "episode_statistics",
     "flatten",
     "frame_stack",
+    "goal_cost",
+    "goal_reached",
     "gymnax_env",
     "make",
     "mask_velocity",

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jaxrl.families.critics import Critics, Jury, drawn, least
 from jaxrl.families.policy import ActorCritic
 from jaxrl.families.temperature import Temperature
-from jaxrl.families.value_head import Head
+from jaxrl.families.value_head import Head, beyond
 from jaxrl.networks import Network, action_mask, masked
 from jaxrl.optim.optimizer import Optimizer
-from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, once
+from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Scalar, once
 
 Ask = Callable[[Array | None], Array]
 """What critics say of an action, or of all where it is None."""
@@ -35,6 +35,27 @@ class Conduct(NamedTuple):
     # s′, output at s′, noise, transitions, α -> what the head learns
     loss: Callable[[Ask, Array, PyTree, Array], tuple[Array, Array]]  # values at s, output at s,
     # noise, α -> loss [B], mean log-probability of actions at s [B]
+
+
+def lingering(conduct: Conduct, memory: Scalar) -> Conduct:
+    """The same conduct, whose noise of acting is correlated from step to step.
+
+        xₜ₊₁ = ρ xₜ + √(1 − ρ²) εₜ,  ε ~ N(0, 1)
+
+    An Ornstein-Uhlenbeck process at whole steps, ρ = e^(−θ Δt), in its stationary state from the
+    first step of an episode on, so that each action by itself is distributed as before; white
+    noise where ρ = 0.
+    Reference: Uhlenbeck & Ornstein 1930, doi:10.1103/PhysRev.36.823; Lillicrap et al. 2016,
+    arXiv:1509.02971, section 7; Eberhard et al. 2023, openreview.net/forum?id=hQ9V5QN27eS (of
+    stochastic policies).
+    """
+
+    def act(output: Array, noise: PyTree, carry: PyTree) -> tuple[Array, PyTree]:
+        if noise is not None:
+            carry = memory * carry + jnp.sqrt(1 - jnp.square(memory)) * noise
+        return conduct.act(output, None if noise is None else carry, ())[0], carry
+
+    return conduct._replace(act=act, carry=lambda key, num_envs: conduct.noise(key, (num_envs,)))
 
 
 class Parts(NamedTuple):
@@ -100,6 +121,10 @@ def improved(
     opt_state = ActorCritic(actor[1], critic_opt)
     followed = parts.follow(state.target, _followed(parts, params), count)
     told |= once(value_loss=numbers[0], q=numbers[1], grad_norm=numbers[-1])
+    told |= beyond(
+        parts.head,
+        lambda head: _target(parts._replace(head=head), k_target, state, sample.data, alpha),
+    )
     told |= once(lr=parts.optimizer.schedule(state.num_updates))
     return LearnerState(params, opt_state, count, followed, actor[2]), told, numbers[2:-1]
 

@@ -9,23 +9,14 @@ from jaxrl.families.actor_critic import Ask, Conduct
 from jaxrl.families.box import Span, like
 from jaxrl.families.value_head import Head
 from jaxrl.formulas.value_targets import deterministic_policy_loss, smoothed_action
-from jaxrl.types import Array, Scalar
+from jaxrl.types import Array, PyTree, Scalar
 
 
 class Wobble(NamedTuple):
-    """Exploration noise, as a share of half the box's width.
-
-        xₜ₊₁ = ρ xₜ + √(1 − ρ²) εₜ,  ε ~ N(0, 1),  noise σ x
-
-    An Ornstein-Uhlenbeck process at whole steps, ρ = e^(−θ Δt), in its stationary state from the
-    first step of an episode on; white noise where ρ = 0.
-    Reference: Uhlenbeck & Ornstein 1930, doi:10.1103/PhysRev.36.823; Lillicrap et al. 2016,
-    arXiv:1509.02971, section 7.
-    """
+    """Exploration noise σ ε, ε ~ N(0, 1), as a share of half the box's width."""
 
     std: Scalar  # σ of the first environment
     spread: Scalar  # σ of the last environment over that of the first; between them equal factors
-    memory: Scalar  # ρ
 
 
 class Smoothing(NamedTuple):
@@ -41,13 +32,12 @@ def deterministic(span: Span, wobble: Wobble, smoothing: Smoothing) -> Conduct:
     def noise(key: Array, shape: tuple[int, ...]) -> Array:
         return jax.random.normal(key, (*shape, span.num_dims))
 
-    def act(output: Array, noise: Array | None, carry: Array) -> tuple[Array, Array]:
+    def act(output: Array, noise: Array | None, carry: PyTree) -> tuple[Array, PyTree]:
         if noise is None:
             return span.action(jnp.tanh(output)), carry
-        carry = wobble.memory * carry + jnp.sqrt(1 - jnp.square(wobble.memory)) * noise
-        rung = jnp.arange(len(carry), dtype=jnp.float32)[:, None] / max(len(carry) - 1, 1)
-        std = like(wobble.std * wobble.spread**rung, carry)
-        return span.action(jnp.clip(jnp.tanh(output) + std * carry, -1.0, 1.0)), carry
+        rung = jnp.arange(len(noise), dtype=jnp.float32)[:, None] / max(len(noise) - 1, 1)
+        std = like(wobble.std * wobble.spread**rung, noise)
+        return span.action(jnp.clip(jnp.tanh(output) + std * noise, -1.0, 1.0)), carry
 
     def target(head: Head, ask: Ask, output: Array, noise: Array, data: Any, alpha: Array) -> Array:
         unit = smoothed_action(jnp.tanh(output), noise, *smoothing, -1.0, 1.0)
@@ -58,15 +48,12 @@ def deterministic(span: Span, wobble: Wobble, smoothing: Smoothing) -> Conduct:
         slope = jax.grad(lambda unit: ask(span.action(unit)).sum())(jax.lax.stop_gradient(unit))
         return deterministic_policy_loss(unit, slope), jnp.zeros(len(output))
 
-    def carry(key: Array, num_envs: int) -> Array:
-        return noise(key, (num_envs,))
-
     return Conduct(
         size=span.num_dims,
         soft=False,
         lagging=True,
         noise=noise,
-        carry=carry,
+        carry=lambda key, num_envs: (),
         act=act,
         target=target,
         loss=loss,

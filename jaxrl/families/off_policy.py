@@ -1,11 +1,12 @@
 """What off-policy configurations share: fields, the replay they ask for, target networks."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 
 from jaxrl.config import config, title
-from jaxrl.data import Buffer, n_step, prioritised, ranked, uniform
+from jaxrl.data import Buffer, n_step, prioritised, ranked, sequences, uniform
 from jaxrl.families.settings import BasicConfig, Setting, progress
 from jaxrl.numerics import select
 from jaxrl.types import Array, LearnerState, PyTree, Scalar
@@ -34,7 +35,16 @@ class OffPolicyConfig(BasicConfig):
     activation: Literal["tanh", "relu", "silu", "gelu", "elu"] = "relu"
 
 
-def replay(config: Any) -> Buffer:
+Around = Callable[[Buffer], Buffer]
+"""A combinator that stands around a ring, and inside of `n_step`."""
+
+
+def plain(buffer: Buffer) -> Buffer:
+    """The buffer as it is."""
+    return buffer
+
+
+def replay(config: Any, around: Around = plain) -> Buffer:
     """The buffer that a configuration asks for, and what learners see of it."""
     size = (config.capacity, config.num_envs)
     if config.replay == "uniform":
@@ -43,7 +53,14 @@ def replay(config: Any) -> Buffer:
         buffer = prioritised(*size, config.priority_exponent)
     else:
         buffer = ranked(*size, config.priority_exponent)
-    return n_step(buffer, config.n_step, config.gamma)
+    if in_sequences(config):
+        return sequences(around(buffer), config.sequence_length)
+    return n_step(around(buffer), config.n_step, config.gamma)
+
+
+def in_sequences(config: Any) -> bool:
+    """Whether a configuration asks for a memory, and so for sequences to learn from."""
+    return getattr(config, "memory", None) is not None
 
 
 def importance(config: Any, setting: Setting, state: LearnerState, weight: Array) -> Array:
@@ -79,12 +96,28 @@ def check_replay(config: Any) -> None:
             came = getattr(config, field)
             raise ValueError(f"{title(config)}.{field} must {what}, not {came!r}")
 
+    field, length = "n_step", config.n_step
+    if in_sequences(config):
+        field, length = "sequence_length", config.sequence_length
+        demand(length is not None, field, "be an integer where there is memory")
+        demand(config.burn_in < length, "burn_in", f"be less than sequence_length = {length}")
+        learnt = length - config.burn_in
+        demand(config.n_step <= learnt, "n_step", f"be at most the {learnt} steps after burn_in")
     rows = -(-config.learning_starts // config.num_envs)
-    window = f"num_envs × n_step = {config.num_envs * config.n_step}"
-    demand(rows >= config.n_step, "learning_starts", f"fill a window of {window} steps")
-    ready = (rows - config.n_step + 1) * config.num_envs
+    window = f"num_envs × {field} = {config.num_envs * length}"
+    demand(rows >= length, "learning_starts", f"fill a window of {window} steps")
+    ready = (rows - length + 1) * config.num_envs
     demand(config.batch_size <= ready, "batch_size", f"be at most the {ready} rows of warm-up")
-    room = config.capacity - config.num_envs * config.n_step
+    room = config.capacity - config.num_envs * length
     demand(
         config.batch_size <= room, "capacity", f"hold batch_size = {config.batch_size} and {window}"
     )
+
+
+def check_data(config: Any, num_steps: int, num_envs: int) -> None:
+    """Whether a data set holds a window of `n_step` steps: one sentence if not."""
+    if num_steps < config.n_step:
+        raise ValueError(
+            f"dataset must hold a window of {title(config)}.n_step = {config.n_step} steps of "
+            f"each of its {num_envs} environments, not {num_steps} steps"
+        )

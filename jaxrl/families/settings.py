@@ -14,7 +14,7 @@ from jaxrl.formulas.weightings import action_value
 from jaxrl.networks import CNN, MLP, Network, content, distribution, feed_forward, memory, recurrent
 from jaxrl.networks.core import obs_rank
 from jaxrl.optim.optimizer import Optimizer, Schedule, adam, linear
-from jaxrl.types import Array, Box, Discrete, LearnerState, Spaces
+from jaxrl.types import Array, Box, Discrete, LearnerState, PyTree, Spaces
 
 S = TypeVar("S")
 
@@ -120,16 +120,21 @@ def network(
         return custom
     if custom is not None:
         return feed_forward(custom)
-    rank = obs_rank(content(spaces.observation))
-    if config.torso == "cnn" and rank != 3:
-        raise ValueError(f"torso 'cnn' needs images [H, W, C], not observations of {rank} axes")
-    torso: Any = {"mlp": MLP, "cnn": CNN}[config.torso]
-    sizes = {"sizes": config.hidden_sizes, "activation": config.activation, "obs_rank": rank}
     last = {"final_size": size, "final_scale": scale, "std": std}
     if getattr(config, "memory", None) is None:
-        return feed_forward(torso(**sizes, layer_norm=config.layer_norm, **last))
+        return feed_forward(torso(config, spaces.observation, config.hidden_sizes, **last))
     cell = memory(config.memory, config.memory_size)
-    return recurrent(torso(**sizes, layer_norm=config.layer_norm), cell, MLP((), **last))
+    return recurrent(torso(config, spaces.observation, config.hidden_sizes), cell, MLP((), **last))
+
+
+def torso(config: Any, space: PyTree, sizes: tuple[int, ...], **last: Any) -> nn.Module:
+    """What reads the observations of a space: dense layers, with convolutions if asked for."""
+    rank = obs_rank(content(space))
+    if config.torso == "cnn" and rank != 3:
+        raise ValueError(f"torso 'cnn' needs images [H, W, C], not observations of {rank} axes")
+    module: Any = {"mlp": MLP, "cnn": CNN}[config.torso]
+    made = {"sizes": sizes, "activation": config.activation, "obs_rank": rank}
+    return module(**made, layer_norm=config.layer_norm, **last)
 
 
 class Schedules(Protocol):
@@ -175,15 +180,17 @@ def check(config: Any, spaces: Spaces | None = None) -> None:
             raise ValueError(f"{title(config)}.{field} must {what}, not {came!r}")
 
     group, parts = getattr(config, "group_size", 1), getattr(config, "num_minibatches", 1)
-    length = getattr(config, "sequence_length", None) or config.num_steps
+    in_sequences = getattr(config, "memory", None) is not None
+    cut = getattr(config, "sequence_length", None) is not None
+    length = config.num_steps
+    if isinstance(config, PolicyConfig):  # whose sequences are parts of a rollout
+        length = config.sequence_length or length
     demand(config.num_envs % group == 0, "group_size", f"divide num_envs = {config.num_envs}")
     compares = title(config) == "grpo" or getattr(config, "baseline", "") == "leave_one_out"
     demand(group > 1 or not compares, "group_size", "be at least 2 to compare trajectories")
     demand(
         config.num_steps % length == 0, "sequence_length", f"divide num_steps = {config.num_steps}"
     )
-    in_sequences = getattr(config, "memory", None) is not None
-    cut = getattr(config, "sequence_length", None) is not None
     demand(in_sequences or not cut, "sequence_length", "be None where there is no memory")
     size = config.num_envs * config.num_steps // (length if in_sequences else 1)
     demand(size % parts == 0, "num_minibatches", f"divide the batch of {size}")

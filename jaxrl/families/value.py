@@ -1,6 +1,7 @@
 """The value family: learn action values from replay.
 
-DQN, double DQN, C51, QR-DQN, IQN, Munchausen, Rainbow = (network, head, rule, exploration)
+DQN, double DQN, C51, QR-DQN, IQN, Munchausen, Rainbow = (network, head, rule, exploration), and
+R2D2 = these with a memory and another study: of sequences (`families/sequential.py`)
 """
 
 from collections.abc import Callable
@@ -9,15 +10,40 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl.data import Experience
 from jaxrl.families.explore import Exploration
-from jaxrl.families.value_head import Head, taken
+from jaxrl.families.value_head import Head, beyond, taken
 from jaxrl.families.value_target import Look, Rule
 from jaxrl.formulas.selection import greedy
 from jaxrl.networks import action_mask
-from jaxrl.networks.value import Chance, ValueNetwork
+from jaxrl.networks.value import Chance, Said, ValueNetwork
 from jaxrl.numerics import select
 from jaxrl.optim.optimizer import Optimizer
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, once
+
+
+class Chances(NamedTuple):
+    """What the three passes of a gradient step leave to chance."""
+
+    online: Chance  # the online network's choice of the next action
+    target: Chance
+    fitted: Chance
+
+
+class View(NamedTuple):
+    """A batch as a gradient step sees it."""
+
+    data: Experience  # [B, ...], or [L, B, ...] of sequences
+    look: Look  # at it, for its targets
+    said: Callable[[PyTree], Said]  # params -> what a network with these says of `data.obs`
+
+
+class Study(NamedTuple):
+    """How what was drawn is learnt from: step by step, or in sequences."""
+
+    view: Callable[[ValueNetwork, LearnerState, Any, Chances], View]
+    loss: Callable[[Array], Array]  # of steps -> of rows, [B]
+    priority: Callable[[Array], Array]  # errors of steps -> of rows, [B]
 
 
 class Parts(NamedTuple):
@@ -31,6 +57,7 @@ class Parts(NamedTuple):
     rate: Callable[[LearnerState], Array]  # of exploration
     importance: Callable[[LearnerState, Array], Array]  # of rows, from their weights
     follow: Callable[[PyTree, PyTree, Array], PyTree]  # target, params, number of the step
+    study: Study
     hold: bool = False  # noise of the weights lasts an episode, not a step
 
 
@@ -48,6 +75,13 @@ class Held(NamedTuple):
     begun: Array
 
 
+class Carry(NamedTuple):
+    """What lasts from step to step, each () where there is none."""
+
+    memory: PyTree
+    held: Any  # `Held`
+
+
 def value_learner(parts: Parts) -> Learner:
     """A learner from its slots."""
     network, head = parts.network, parts.head
@@ -57,10 +91,11 @@ def value_learner(parts: Parts) -> Learner:
         opt_state = parts.optimizer.init(params)
         return LearnerState(params, opt_state, jnp.int32(0), jax.tree.map(jnp.copy, params))
 
-    def carry(key: Array, num_envs: int) -> PyTree:
+    def carry(key: Array, num_envs: int) -> Carry:
+        memory = network.carry(num_envs)
         if not parts.hold:
-            return ()
-        return Held(network.weights(key, (num_envs,)), jnp.zeros(num_envs, bool))
+            return Carry(memory, ())
+        return Carry(memory, Held(network.weights(key, (num_envs,)), jnp.zeros(num_envs, bool)))
 
     def noise(key: Array, shape: tuple[int, ...]) -> Noise:
         k_weights, k_tau, k_choice = jax.random.split(key, 3)
@@ -68,19 +103,21 @@ def value_learner(parts: Parts) -> Learner:
         return Noise(chance, parts.exploration.noise(k_choice, shape))
 
     def act(
-        state: LearnerState, obs: PyTree, noise: Noise | None, carry: PyTree
-    ) -> tuple[Array, PyTree, PyTree]:
-        if noise is None:
-            q = head.mean(network.apply(state.params, obs, Chance())[0])
-            return greedy(q, action_mask(obs)), (), carry
-        chance = noise.chance
-        if parts.hold:
-            weights = select(carry.begun, carry.weights, chance.weights)
+        state: LearnerState, obs: PyTree, noise: Noise | None, carry: Carry
+    ) -> tuple[Array, PyTree, Carry]:
+        before, held = carry
+        chance = Chance() if noise is None else noise.chance
+        if parts.hold and noise is not None:
+            weights = select(held.begun, held.weights, chance.weights)
             chance = chance._replace(weights=weights)
-            carry = Held(weights, jnp.ones_like(carry.begun))
-        q = head.mean(network.apply(state.params, obs, chance)[0])
-        action = parts.exploration.choose(q, noise.choice, parts.rate(state), action_mask(obs))
-        return action, (), carry
+            held = Held(weights, jnp.ones_like(held.begun))
+        said, after = network.step(state.params, obs, before, chance)
+        q, mask = head.mean(said.numbers), action_mask(obs)
+        if noise is None:
+            action = greedy(q, mask)
+        else:
+            action = parts.exploration.choose(q, noise.choice, parts.rate(state), mask)
+        return action, before, Carry(after, held)
 
     return Learner(init, carry, noise, act, lambda key, *fed: improved(key, parts, *fed))
 
@@ -89,39 +126,45 @@ def improved(
     key: Array, parts: Parts, state: LearnerState, sample: Any
 ) -> tuple[LearnerState, Metrics, Array]:
     """One gradient step on a sample: the state, metrics, and each row's priority."""
-    network, head, optimizer, data = parts.network, parts.head, parts.optimizer, sample.data
-    chances = drawn(key, network, len(data.reward))
-
-    def look(params: PyTree, chance: Chance) -> Callable[[PyTree], Array]:
-        return lambda obs: network.apply(params, obs, chance)[0]
-
-    looks = Look(look(state.params, chances.online), look(state.target, chances.target))
-    target = parts.rule(head, looks, data)
+    head, optimizer, study = parts.head, parts.optimizer, parts.study
+    chances = drawn(key, parts.network, len(sample.weight))
+    data, look, said = study.view(parts.network, state, sample.data, chances)
+    target = parts.rule(head, look, data)
     weight = parts.importance(state, sample.weight)
     flat, unpack = optimizer.layout(state.params)
 
     def loss(flat: PyTree) -> tuple[Array, Array]:
-        numbers, tau = network.apply(unpack(flat), data.obs, chances.fitted)
+        numbers, tau = said(unpack(flat))
         numbers = taken(numbers, data.action)
-        mean = (weight * head.loss(numbers, tau, target)).mean()
+        mean = (weight * study.loss(head.loss(numbers, tau, target))).mean()
         reported = jnp.stack([mean, head.mean(numbers).mean()])
-        return mean, jnp.concatenate([reported, head.error(numbers, target)])
+        return mean, jnp.concatenate([reported, study.priority(head.error(numbers, target))])
 
     flat, opt_state, reported = optimizer.step(loss, flat, state.opt_state, state.num_updates)
     value_loss, q, grad_norm = reported[0], reported[1], reported[-1]
     metrics = once(value_loss=value_loss, q=q, grad_norm=grad_norm)
     metrics |= once(lr=optimizer.schedule(state.num_updates), epsilon=parts.rate(state))
+    metrics |= beyond(head, lambda head: parts.rule(head, look, data))
     params, count = unpack(flat), state.num_updates + 1
     new = LearnerState(params, opt_state, count, parts.follow(state.target, params, count))
     return new, metrics, reported[2:-1]
 
 
-class Chances(NamedTuple):
-    """What the three passes of a gradient step leave to chance."""
+def steps() -> Study:
+    """The study of `Experience`s, each by itself."""
 
-    online: Chance  # the online network's choice of the next action
-    target: Chance
-    fitted: Chance
+    def view(network: ValueNetwork, state: LearnerState, data: Any, chances: Chances) -> View:
+        def ask(params: PyTree, obs: PyTree, chance: Chance) -> Said:
+            return network.step(params, obs, (), chance)[0]
+
+        look = Look(
+            lambda: ask(state.target, data.obs, chances.target).numbers,
+            lambda: ask(state.target, data.next_obs, chances.target).numbers,
+            lambda: ask(state.params, data.next_obs, chances.online).numbers,
+        )
+        return View(data, look, lambda params: ask(params, data.obs, chances.fitted))
+
+    return Study(view, lambda loss: loss, lambda error: error)
 
 
 def drawn(key: Array, network: ValueNetwork, num_rows: int) -> Chances:

@@ -17,10 +17,11 @@ from jaxrl.formulas.distributional import (
     quantile_huber_loss,
     quantile_midpoints,
 )
+from jaxrl.formulas.returns import squashed_return, stretched_return
 from jaxrl.formulas.value_losses import huber_loss
 from jaxrl.formulas.value_targets import td_target
 from jaxrl.numerics import expectation, plogp
-from jaxrl.types import Array, Scalar
+from jaxrl.types import Array, Average, Metrics, Scalar
 
 
 class Head(NamedTuple):
@@ -32,6 +33,7 @@ class Head(NamedTuple):
     target: Callable[[Array, Array, Array], Array]  # reward, discount, x′ -> what to learn
     loss: Callable[[Array, Array | None, Array], Array]  # x, levels, target -> [...]
     error: Callable[[Array, Array], Array]  # x, target -> priority, [...]
+    span: tuple[Scalar, Scalar] | None = None  # the returns between which it can tell, if bounded
 
 
 def scalar_head(delta: Scalar) -> Head:
@@ -78,6 +80,7 @@ def categorical_head(low: Scalar, high: Scalar, num_atoms: int) -> Head:
         target=target,
         loss=lambda x, tau, target: categorical_loss(x, target),
         error=error,
+        span=(low, high),
     )
 
 
@@ -112,6 +115,46 @@ def implicit_head(kappa: Scalar) -> Head:
         target=target,
         loss=loss,
         error=lambda x, target: jnp.abs(target.mean(-1) - x.mean(-1)),
+    )
+
+
+def beyond(head: Head, target: Callable[[Head], Array]) -> Metrics:
+    """The share of targets whose mean lies below or above a head's span, and by how much.
+
+    Args:
+      target: a head -> targets. It is asked once more, for means before they are projected; of two
+        equal passes through a network a compiler keeps one.
+    """
+    if head.span is None:
+        return {}
+
+    def unprojected(reward: Array, discount: Array, numbers: Array) -> Array:
+        return td_target(reward, head.mean(numbers), discount)[..., None]
+
+    mean, (low, high) = target(head._replace(target=unprojected)), head.span
+    below, above = jnp.maximum(low - mean, 0.0), jnp.maximum(mean - high, 0.0)
+    sums = {
+        "below_support": (below > 0).sum(dtype=jnp.float32),
+        "above_support": (above > 0).sum(dtype=jnp.float32),
+        "below_by": below.sum(),
+        "above_by": above.sum(),
+    }
+    return {name: Average(x, jnp.float32(mean.size)) for name, x in sums.items()}
+
+
+def squashed(head: Head) -> Head:
+    """A head of expected returns or of quantiles whose numbers are on the scale of R2D2's h.
+
+    y = h(r + γ h⁻¹(x′)),  h = `squashed_return`
+    """
+
+    def target(reward: Array, discount: Array, numbers: Array) -> Array:
+        return squashed_return(head.target(reward, discount, stretched_return(numbers)))
+
+    return head._replace(
+        mean=lambda x: head.mean(stretched_return(x)),
+        mixture=lambda x, prob: squashed_return(head.mixture(stretched_return(x), prob)),
+        target=target,
     )
 
 

@@ -10,14 +10,15 @@ from jaxrl.formulas.selection import boltzmann_prob, greedy
 from jaxrl.formulas.value_targets import expected_value, munchausen_target
 from jaxrl.networks import action_mask
 from jaxrl.numerics import legal
-from jaxrl.types import Array, PyTree, Scalar
+from jaxrl.types import Array, Scalar
 
 
 class Look(NamedTuple):
-    """What two networks say of observations, [B, A, size]."""
+    """What two networks say of transitions if they are asked, [..., A, size]."""
 
-    online: Callable[[PyTree], Array]
-    target: Callable[[PyTree], Array]
+    target: Callable[[], Array]  # the target network, of where actions were taken
+    target_next: Callable[[], Array]  # and of what they reached
+    online_next: Callable[[], Array]
 
 
 Rule = Callable[[Head, Look, Any], Array]
@@ -26,25 +27,25 @@ Rule = Callable[[Head, Look, Any], Array]
 
 def max_rule(head: Head, look: Look, data: Any) -> Array:
     """DQN: the next action is the target network's best."""
-    numbers = look.target(data.next_obs)
+    numbers = look.target_next()
     best = greedy(head.mean(numbers), action_mask(data.next_obs))
     return head.target(data.reward, data.discount, taken(numbers, best))
 
 
 def double_rule(head: Head, look: Look, data: Any) -> Array:
     """Double DQN: the online network chooses the next action, the target network judges it."""
-    best = greedy(head.mean(look.online(data.next_obs)), action_mask(data.next_obs))
-    return head.target(data.reward, data.discount, taken(look.target(data.next_obs), best))
+    best = greedy(head.mean(look.online_next()), action_mask(data.next_obs))
+    return head.target(data.reward, data.discount, taken(look.target_next(), best))
 
 
 def munchausen_rule(temperature: Scalar, alpha: Scalar, clip: Scalar) -> Rule:
     """Munchausen: the softmax policy's next return, moved so that its mean is the formula's."""
 
     def rule(head: Head, look: Look, data: Any) -> Array:
-        numbers = look.target(data.next_obs)
+        numbers = look.target_next()
         next_q, mask = head.mean(numbers), action_mask(data.next_obs)
         prob = boltzmann_prob(next_q, temperature, mask)
-        q = _legal(head.mean(look.target(data.obs)), action_mask(data.obs))
+        q = _legal(head.mean(look.target()), action_mask(data.obs))
         wanted = munchausen_target(
             data.reward,
             q,

@@ -110,7 +110,13 @@ from jaxrl.formulas.reduce import (
     token_count,
     token_mean,
 )
-from jaxrl.formulas.returns import discounted_return, lambda_return, n_step_return
+from jaxrl.formulas.returns import (
+    discounted_return,
+    lambda_return,
+    n_step_return,
+    squashed_return,
+    stretched_return,
+)
 from jaxrl.formulas.selection import (
     boltzmann,
     boltzmann_prob,
@@ -131,6 +137,7 @@ from jaxrl.formulas.value_losses import (
     expectile_loss,
     explained_variance,
     huber_loss,
+    sequence_priority,
     squared_distance,
     squared_loss,
 )
@@ -279,6 +286,7 @@ __all__ = [
     "sequence_count",
     "sequence_log_ratio",
     "sequence_mean",
+    "sequence_priority",
     "sequence_sum",
     "sft_loss",
     "simpo_loss",
@@ -291,6 +299,8 @@ __all__ = [
     "squared_cloning_loss",
     "squared_distance",
     "squared_loss",
+    "squashed_return",
+    "stretched_return",
     "td_error",
     "td_target",
     "temperature_loss",

@@ -75,6 +75,40 @@ def lambda_return(
     return recurrence(_mixture, (reward, next_value, discount, done, lam), next_value[-1])
 
 
+def squashed_return(returns: Array, eps: Scalar = 1e-3) -> Array:
+    """Returns on a scale that keeps small ones and takes the root of large ones.
+
+        h(G) = sign(G) (√(|G| + 1) − 1) + ε G
+
+    The target of a value on that scale is h(rₜ + γₜ h⁻¹(v′ₜ)), with h⁻¹ `stretched_return`.
+
+    Args:
+      eps: ε > 0, which keeps the slope of the inverse bounded.
+    Reference: Pohlen et al. 2018, arXiv:1805.11593, proposition A.2; R2D2, section 2.3.
+    >>> squashed_return(jnp.array([-3.0, 0.0, 99.0]), 0.01)
+    Array([-1.03,  0.  ,  9.99], dtype=float32)
+    """
+    checks.fits(checks.same_shape(returns=returns), eps=eps)
+    # √(x + 1) − 1 = x / (√(x + 1) + 1), which is no difference of two near numbers
+    return returns / (jnp.sqrt(jnp.abs(returns) + 1) + 1) + eps * returns
+
+
+def stretched_return(squashed: Array, eps: Scalar = 1e-3) -> Array:
+    """Returns from their squashed scale: the inverse of `squashed_return`.
+
+        h⁻¹(x) = sign(x) (((√(1 + 4ε (|x| + 1 + ε)) − 1) / 2ε)² − 1)
+
+    Reference: Pohlen et al. 2018, arXiv:1805.11593, proposition A.2.
+    >>> stretched_return(jnp.array([-1.03, 0.0, 9.99]), 0.01)
+    Array([-3.,  0., 99.], dtype=float32)
+    """
+    checks.fits(checks.same_shape(squashed=squashed), eps=eps)
+    distance = jnp.abs(squashed)
+    root = jnp.sqrt(1 + 4 * eps * (distance + 1 + eps))
+    share = 2 / (1 + 2 * eps + root)  # times |x| it is √(|G| + 1) − 1, the base above minus 1
+    return squashed * share * (distance * share + 2)
+
+
 @partial(jax.jit, static_argnums=0)
 def _lengthened(n: int, reward: Array, next_value: Array, discount: Scalar, done: Array) -> Array:
     """n times: the reward and what follows, which is the next value where the episode ends."""

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from jaxrl import checks
 from jaxrl.formulas.reduce import masked_var
-from jaxrl.numerics import divide
+from jaxrl.numerics import divide, widen
 from jaxrl.types import Array, Scalar
 
 
@@ -68,6 +68,24 @@ def clipped_value_loss(value: Array, old_value: Array, target: Array, eps: Scala
     checks.fits(shape, eps=eps)
     clipped = old_value + jnp.clip(value - old_value, -eps, eps)
     return jnp.maximum(squared_loss(value, target), squared_loss(clipped, target))
+
+
+def sequence_priority(error: Array, share: Scalar) -> Array:
+    """How much a sequence deserves to be seen again: by its worst step, and by all of them.
+
+        p = η maxₜ |δₜ| + (1 − η) meanₜ |δₜ|
+
+    Args:
+      error: δₜ, [T, ...].
+      share: η, 0.9 in R2D2.
+    Returns: p, [...].
+    Reference: Kapturowski et al. 2019 (R2D2), openreview.net/forum?id=r1lyTjAqYX, section 2.3.
+    """
+    shape = checks.sequence(error=error)
+    checks.fits(shape[1:], share=share)
+    distance = jnp.abs(widen(error))
+    priority = share * distance.max(0) + (1 - share) * distance.mean(0)
+    return priority.astype(error.dtype)
 
 
 def explained_variance(value: Array, target: Array, mask: Array | None = None) -> Array:

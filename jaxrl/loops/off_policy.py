@@ -75,7 +75,7 @@ def off_policy(env: Env, learner: Learner, buffer: Buffer, pace: Pace) -> Algori
         shape = (pace.num_iterations, pace.num_steps, pace.num_envs)
         batches = buffer.draw(k_sample, (*turns, pace.batch_size))
         chance = (draws(k_draws, env, learner, shape), jax.random.split(k_learn, turns), batches)
-        learn, unpack = _learning(learner, buffer, state, chance)
+        learn, unpack = learning(learner, buffer, state, chance[1:])
 
         def iterate(carried: Any, chance: Any) -> Any:
             scene, learnt, memory = carried
@@ -108,7 +108,7 @@ def _acting(env: Env, learner: Learner, buffer: Buffer, learnt: LearnerState, bl
     return act
 
 
-def _learning(learner: Learner, buffer: Buffer, state: LoopState, chance: Any) -> Any:
+def learning(learner: Learner, buffer: Buffer, state: LoopState, chance: Any) -> Any:
     """The body of a scan: one gradient step; and the way from its numbers back to metrics."""
 
     def step(learnt: LearnerState, memory: PyTree, draw: Any) -> Any:
@@ -124,7 +124,7 @@ def _learning(learner: Learner, buffer: Buffer, state: LoopState, chance: Any) -
     def first(state: LoopState, draws: Any) -> Metrics:
         return step(state.learner, state.buffer, jax.tree.map(lambda x: x[0, 0], draws))[2]
 
-    like = jax.eval_shape(first, state, chance[1:])
+    like = jax.eval_shape(first, state, chance)
     return learn, ravel_pytree(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like))[1]
 
 
@@ -132,7 +132,19 @@ def sound(sample: Sample) -> Sample:
     """The sample, with no weight on rows whose reward is not finite: they stay in the buffer."""
     finite = jnp.isfinite(sample.data.reward)
     data = sample.data._replace(reward=jnp.where(finite, sample.data.reward, 0.0))
-    return sample._replace(data=data, weight=jnp.where(finite, sample.weight, 0.0))
+    rows = finite.reshape(-1, len(sample.weight)).all(0)  # sequences are rows of several steps
+    return sample._replace(data=data, weight=jnp.where(rows, sample.weight, 0.0))
+
+
+def example(env: Env, learner: Learner) -> PyTree:
+    """The shapes and types of a row of replay, one environment's `Transition`."""
+    novice = wandering(learner, env.spaces.action)
+
+    def begun(key: Array) -> tuple[LoopState, Draws]:
+        k_start, *k_draws = jax.random.split(key, 4)
+        return start(k_start, env, novice, 1), draws(k_draws, env, novice, (1, 1))
+
+    return _example(env, novice, *jax.eval_shape(begun, jax.random.key(0)))
 
 
 def _example(env: Env, learner: Learner, state: LoopState, chance: Draws) -> PyTree:

@@ -1,7 +1,8 @@
 """Attention of a group's responses to their prompt and to themselves, and rotary positions.
 
 Prompts are read once, however many responses follow: of each prompt there is one set of keys and
-values, [L, P, ...], and of each response its own, [T, P, G, ...].
+values, [P, J, ...] with J heads, and of each response its own, [P, G, J, ...]. They are kept as the
+products want them, so that no step of decoding turns a cache around.
 """
 
 import math
@@ -58,37 +59,45 @@ def rotate(x: Array, turned: tuple[Array, Array]) -> Array:
 
 
 class Prompt(NamedTuple):
-    """What responses see of one layer's prompts."""
+    """What responses see of one layer's prompts, as the products with it want it to lie."""
 
-    kept: Array  # keys and values [L, P, 2, J, K]
-    mask: Array  # [L, P], bool
+    key: Array  # [P, J, L, K]
+    value: Array  # [P, J, K, L]
 
 
-def attention(query: Array, own: Array, visible: Array, prompt: Prompt | None = None) -> Array:
+def attention(
+    query: Array,
+    keys: Array,
+    values: Array,
+    visible: Array,
+    prompt: Prompt | None = None,
+    mask: Array | None = None,
+) -> Array:
     """Values of what each query sees, among its own sequence and its prompt.
 
         o = Σₗ softmaxₗ(q · kₗ / √K) vₗ,  head h reading the keys of its group j = ⌊h J / H⌋
 
     Args:
       query: [S, P, G, H, K].
-      own: keys and values, [T, P, G, 2, J, K].
-      visible: which of its own each query sees, bool, fits [P, G, S, T].
+      keys: of its own sequence, as the values, [P, G, J, T, K].
+      visible: which of its own each query sees, bool, fits [P, G, J, H / J, S, T].
+      mask: which tokens of the prompt count, bool, [L, P].
     Returns: [S, P, G, H, K].
     Reference: Vaswani et al. 2017, arXiv:1706.03762, eq. 1; Ainslie et al. 2023, arXiv:2305.13245.
     """
-    *_, num_kept, size = own.shape
-    grouped = query.reshape(*query.shape[:3], num_kept, -1, size) / math.sqrt(size)
-    scores = jnp.einsum("spgjrk,tpgjk->pgjrst", grouped, own[..., 0, :, :])
-    scores = jnp.where(visible[:, :, None, None], scores, UNSEEN)
-    if prompt is None:
-        weight = jax.nn.softmax(scores, -1)
-        value = jnp.einsum("pgjrst,tpgjk->spgjrk", weight, own[..., 1, :, :])
-        return value.reshape(query.shape)
-    before = jnp.einsum("spgjrk,lpjk->pgjrsl", grouped, prompt.kept[:, :, 0])
-    mask = prompt.mask.T.reshape(-1, 1, 1, 1, 1, len(prompt.mask))
-    before = jnp.where(mask, before, UNSEEN)
-    weight = jax.nn.softmax(jnp.concatenate([before, scores], -1), -1)
-    of_prompt, of_own = jnp.split(weight, [len(prompt.mask)], -1)
-    value = jnp.einsum("pgjrsl,lpjk->spgjrk", of_prompt, prompt.kept[:, :, 1])
-    value += jnp.einsum("pgjrst,tpgjk->spgjrk", of_own, own[..., 1, :, :])
-    return value.reshape(query.shape)
+    num_queries, num_prompts, group_size, num_heads, size = query.shape
+    query = query.reshape(num_queries, num_prompts, group_size, keys.shape[2], -1, size)
+    query = jnp.moveaxis(query, 0, 4) / math.sqrt(size)  # [P, G, J, R, S, K]
+    scores = jnp.einsum("pgjrsk,pgjtk->pgjrst", query, keys)
+    scores = jnp.where(visible, scores, UNSEEN)
+    if prompt is None or mask is None:
+        seen = jnp.einsum("pgjrst,pgjtk->pgjrsk", jax.nn.softmax(scores, -1), values)
+    else:
+        before = jnp.einsum("pgjrsk,pjlk->pgjrsl", query, prompt.key)
+        before = jnp.where(mask.T.reshape(-1, 1, 1, 1, 1, len(mask)), before, UNSEEN)
+        weight = jax.nn.softmax(jnp.concatenate([before, scores], -1), -1)
+        before, scores = jnp.split(weight, [len(mask)], -1)
+        seen = jnp.einsum("pgjrsl,pjkl->pgjrsk", before, prompt.value)
+        seen += jnp.einsum("pgjrst,pgjtk->pgjrsk", scores, values)
+    shape = (num_queries, num_prompts, group_size, num_heads, size)
+    return jnp.moveaxis(seen, 4, 0).reshape(shape)

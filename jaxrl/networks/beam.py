@@ -68,7 +68,7 @@ def _extended(
     total = score[..., None] + log_prob
     score, place = jax.lax.top_k(total.reshape(len(score), -1), score.shape[1])
     parent, token = place // vocabulary.size, place % vocabulary.size
-    cache = jax.tree.map(lambda x: _reordered(x, parent), state.cache)
+    cache = jax.tree.map(lambda x: jax.vmap(lambda x, i: x[i])(x, parent), state.cache)
     ended, tokens, mask, log_probs = (
         pick(x, parent) for x in (state.ended, state.token, state.mask, state.log_prob)
     )
@@ -82,8 +82,3 @@ def _extended(
         log_prob=put(log_probs, said, state.t, 0),
     )
     return state, score
-
-
-def _reordered(x: Array, parent: Array) -> Array:
-    """Beams of a cache [T, P, W, ...] by their parents [P, W]."""
-    return jax.vmap(lambda x, parent: x[:, parent], (1, 0), 1)(x, parent)

@@ -26,6 +26,13 @@ def row_keys(key: Array, num_prompts: int, group_size: int) -> Array:
     return jax.vmap(jax.vmap(fold, (None, 0)), (0, None))(row, jnp.arange(group_size))
 
 
+def token_noise(key: Array, num_tokens: int) -> Array:
+    """Uniform numbers [T, P, G] of the keys of responses: that of token t is of fold_in(key, t)."""
+    fold = lambda key, t: jax.random.uniform(jax.random.fold_in(key, t))  # noqa: E731
+    rows = jax.vmap(jax.vmap(fold, (0, None)), (0, None))
+    return jax.vmap(rows, (None, 0))(key, jnp.arange(num_tokens))
+
+
 class State(NamedTuple):
     """Responses on their way."""
 
@@ -51,7 +58,7 @@ def generate(
     """G responses to each prompt, token after token.
 
     Args:
-      key: one for each response, [P, G], as of `row_keys`; token t is drawn with fold_in(key, t).
+      key: one for each response, [P, G], as of `row_keys`; token t is drawn with `token_noise`.
       num_tokens: T, after which a response is cut.
       choose: `sampling(temperature, top_k, top_p)` or `likeliest`.
       early_stop: stop when all have ended; otherwise always run T steps, which is faster where
@@ -63,12 +70,12 @@ def generate(
         )
     unembedding = checked(model, params, prompts, vocabulary, num_tokens)
     prefix, last = model.prefill(params, prompts.token, prompts.mask)
+    noise = token_noise(key, num_tokens)
 
     def say(state: State) -> State:
         """Choose token t and note it down."""
         t, ended = state.t, state.ended
-        keys = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (0, None))(key, t)
-        token, log_prob = choose(keys, state.hidden @ unembedding)
+        token, log_prob = choose(noise[t], state.hidden @ unembedding)
         token = jnp.where(ended, vocabulary.pad, token)
         log_prob = jnp.where(ended, 0.0, log_prob)
         put = jax.lax.dynamic_update_index_in_dim

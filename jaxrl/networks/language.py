@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxrl import checks
 from jaxrl.networks.core import activation_of
 from jaxrl.networks.lora import base, variables
-from jaxrl.networks.transformer import Prefix, Shape, Transformer
+from jaxrl.networks.transformer import Cache, Prefix, Shape, Transformer
 from jaxrl.text import LanguageModel, Prompts, Response
 from jaxrl.types import Array, PyTree
 
@@ -38,16 +38,17 @@ def language_model(shape: Shape) -> LanguageModel:
             variables(params), prefix, token, method=Transformer.follow
         )
 
-    def blank(prefix: Prefix, group_size: int, num_tokens: int) -> tuple[Array, ...]:
+    def blank(prefix: Prefix, group_size: int, num_tokens: int) -> Cache:
         _fits(shape, len(prefix.mask), num_tokens)
-        return tuple(
-            jnp.zeros((num_tokens, x.shape[1], group_size, *x.shape[2:]), x.dtype)
-            for x in prefix.kept
+        num_prompts, num_kept, _, size = prefix.kept[0].key.shape
+        zeros = jnp.zeros(
+            (num_prompts, group_size, num_kept, num_tokens, size), prefix.kept[0].key.dtype
         )
+        return ((zeros, zeros),) * shape.num_layers
 
     def decode(
-        params: PyTree, prefix: Prefix, cache: tuple[Array, ...], t: Array, token: Array
-    ) -> tuple[Array, tuple[Array, ...]]:
+        params: PyTree, prefix: Prefix, cache: Cache, t: Array, token: Array
+    ) -> tuple[Array, Cache]:
         return module.apply(  # type: ignore[return-value]
             variables(params), prefix, cache, t, token, method=Transformer.decode
         )

@@ -11,10 +11,14 @@ from jaxrl.formulas.log_probs import selected_log_prob
 from jaxrl.types import Array, Scalar
 
 Choose = Callable[[Array, Array], tuple[Array, Array]]
-"""Keys [...], logits [..., V] -> tokens [...], and their log-probabilities as they were chosen."""
+"""Noise uniform in [0, 1) [...], logits [..., V] -> tokens [...], and their log-probabilities as
+they were chosen."""
+
+FEW = 256
+"""Tokens up to which one product with a triangle is the quickest way to sum them all up."""
 
 
-def likeliest(key: Array, logits: Array) -> tuple[Array, Array]:
+def likeliest(noise: Array, logits: Array) -> tuple[Array, Array]:
     """The most probable token, with its log-probability at temperature 1; luck plays no part."""
     token = jnp.argmax(logits, -1).astype(jnp.int32)
     return token, selected_log_prob(logits, token)
@@ -39,13 +43,13 @@ def sampling(temperature: Scalar = 1.0, top_k: int | None = None, top_p: Scalar 
     if isinstance(top_p, int | float) and not 0 < top_p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, not {top_p}")
 
-    def choose(key: Array, logits: Array) -> tuple[Array, Array]:
+    def choose(noise: Array, logits: Array) -> tuple[Array, Array]:
         logits = logits / temperature
         if top_k is not None and top_k < logits.shape[-1]:
             logits = best(logits, top_k)
         if not (isinstance(top_p, int | float) and top_p == 1):
             logits = nucleus(logits, top_p)
-        token = _sample(key, logits)
+        token = inverse(noise, logits)
         return token, selected_log_prob(logits, token)
 
     return choose
@@ -73,8 +77,26 @@ def nucleus(logits: Array, p: Scalar) -> Array:
     return jnp.where(logits >= jnp.minimum(least, ordered[..., :1]), logits, -jnp.inf)
 
 
-def _sample(key: Array, logits: Array) -> Array:
-    """A token of each row by its own key."""
-    shape = key.shape
-    rows = logits.reshape(-1, logits.shape[-1])
-    return jax.vmap(jax.random.categorical)(key.reshape(-1), rows).reshape(shape).astype(jnp.int32)
+def inverse(noise: Array, logits: Array) -> Array:
+    """The token at which the cumulative probability exceeds u; never one of probability 0.
+
+        a = min {a : Σ_{k ≤ a} pₖ > u}
+
+    One number decides, where Gumbel noise would take as many as there are tokens.
+    Reference: Devroye 1986, Non-Uniform Random Variate Generation, section III.2.
+    """
+    prob = jnp.exp(logits - jnp.max(logits, -1, keepdims=True))
+    total = _running_sum(prob)
+    index = jax.lax.broadcasted_iota(jnp.int32, prob.shape, prob.ndim - 1)
+    possible = prob > 0
+    beyond = possible & (total > noise[..., None] * total[..., -1:])
+    first = jnp.min(jnp.where(beyond, index, prob.shape[-1]), -1)
+    last = jnp.max(jnp.where(possible, index, -1), -1)  # where rounding leaves nothing beyond
+    return jnp.minimum(first, last)
+
+
+def _running_sum(prob: Array) -> Array:
+    if (size := prob.shape[-1]) > FEW:
+        return jnp.cumsum(prob, -1)
+    triangle = jnp.triu(jnp.ones((size, size), prob.dtype))
+    return jnp.matmul(prob, triangle, precision=jax.lax.Precision.HIGHEST)

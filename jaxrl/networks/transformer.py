@@ -48,13 +48,16 @@ class Shape(NamedTuple):
 class Prefix(NamedTuple):
     """Prompts as their responses see them."""
 
-    kept: tuple[Array, ...]  # keys and values of each layer, [L, P, 2, J, K]
+    kept: tuple[Prompt, ...]  # keys and values of each layer
     mask: Array  # [L, P], bool
     length: Array  # tokens that count, [P]
 
 
-Attend = Callable[[PyTree, Array, Array], tuple[Array, PyTree]]
-"""A layer's state, query, own keys and values -> what was seen, what is kept."""
+Cache = tuple[tuple[Array, Array], ...]
+"""Keys and values of each layer, each [P, G, J, T, K]."""
+
+Attend = Callable[[PyTree, Array, Array, Array], tuple[Array, PyTree]]
+"""State, query [S, P, G, H, K], key and value [P, G, J, S, K] -> what was seen, what is kept."""
 
 
 class Affine(nn.Module):
@@ -89,8 +92,7 @@ class Layer(nn.Module):
     ) -> tuple[Array, PyTree]:
         """[S, P, G, D] -> the same, and what `attend` keeps."""
         shape, residual_scale = self.shape, (2 * self.shape.num_layers) ** -0.5
-        query, own = self._heads(_norm(shape, "attention_norm")(x), turned)
-        seen, kept = attend(state, query, own)
+        seen, kept = attend(state, *self._heads(_norm(shape, "attention_norm")(x), turned))
         seen = seen.reshape(*x.shape[:-1], -1)
         x += Affine(shape.width, shape.out_bias, residual_scale, name="out")(seen)
         inner = _norm(shape, "mlp_norm")(x)
@@ -101,8 +103,8 @@ class Layer(nn.Module):
             inner *= factor
         return x + Affine(shape.width, shape.mlp_bias, residual_scale, name="down")(inner), kept
 
-    def _heads(self, x: Array, turned: tuple[Array, Array] | None) -> tuple[Array, Array]:
-        """Queries [..., H, K], and keys and values [..., 2, J, K], of one product."""
+    def _heads(self, x: Array, turned: tuple[Array, Array] | None) -> tuple[Array, Array, Array]:
+        """Query [S, P, G, H, K], key and value [P, G, J, S, K], of one product."""
         shape = self.shape
         num_heads, num_kept = shape.num_heads, shape.num_kept_heads
         sizes = (num_heads + 2 * num_kept) * shape.head_size
@@ -113,7 +115,7 @@ class Layer(nn.Module):
             query, key = _norm(shape, "query_norm")(query), _norm(shape, "key_norm")(key)
         if turned is not None:
             query, key = rotate(query, turned), rotate(key, turned)
-        return query, jnp.stack([key, value], -3)
+        return query, jnp.moveaxis(key, 0, 3), jnp.moveaxis(value, 0, 3)
 
 
 def _norm(shape: Shape, name: str | None = None) -> nn.Module:
@@ -142,11 +144,12 @@ class Transformer(nn.Module):
         """Sequences [L, P], padded on any side -> hidden [L, P, D], and what goes on from them."""
         length = len(token)
         position = jnp.maximum(jnp.cumsum(mask, 0, dtype=jnp.int32) - 1, 0)
-        causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
-        visible = causal & mask.T[:, None, None]
+        causal = jnp.tril(jnp.ones((length, length), bool))[None]
+        visible = (causal & mask.T[:, None])[:, None, None, None]
 
-        def attend(state: None, query: Array, own: Array) -> tuple[Array, Array]:
-            return attention(query, own, visible), own[:, :, 0]
+        def attend(state: None, query: Array, key: Array, value: Array) -> tuple[Array, Prompt]:
+            kept = Prompt(key[:, 0], jnp.swapaxes(value[:, 0], -2, -1))
+            return attention(query, key, value, visible), kept
 
         states = (None,) * self.shape.num_layers
         hidden, kept = self._layers(token[..., None], position[..., None], attend, states)
@@ -156,23 +159,24 @@ class Transformer(nn.Module):
         """Responses [T, P, G] to prompts, all tokens at once -> hidden [T, P, G, D]."""
         num_tokens = len(token)
         position = prefix.length[None] + jnp.arange(num_tokens, dtype=jnp.int32)[:, None]
-        visible = jnp.tril(jnp.ones((num_tokens, num_tokens), bool))[None, None]
+        visible = jnp.tril(jnp.ones((num_tokens, num_tokens), bool))[(None,) * 4]
 
-        def attend(kept: Array, query: Array, own: Array) -> tuple[Array, None]:
-            return attention(query, own, visible, Prompt(kept, prefix.mask)), None
+        def attend(kept: Prompt, query: Array, key: Array, value: Array) -> tuple[Array, None]:
+            return attention(query, key, value, visible, kept, prefix.mask), None
 
         return self._layers(token, position[..., None], attend, prefix.kept)[0]
 
-    def decode(
-        self, prefix: Prefix, cache: tuple[Array, ...], t: Array, token: Array
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def decode(self, prefix: Prefix, cache: Cache, t: Array, token: Array) -> tuple[Array, Cache]:
         """Token t of each response, [P, G] -> hidden [P, G, D], and the cache with it inside."""
-        visible = (jnp.arange(len(cache[0])) <= t)[None, None, None]
+        num_tokens = cache[0][0].shape[-2]
+        visible = (jnp.arange(num_tokens) <= t)[(None,) * 5]
+        put = jax.lax.dynamic_update_slice_in_dim
 
-        def attend(state: tuple[Array, Array], query: Array, own: Array) -> tuple[Array, Array]:
-            kept, cached = state
-            cached = jax.lax.dynamic_update_slice_in_dim(cached, own, t, 0)
-            return attention(query, cached, visible, Prompt(kept, prefix.mask)), cached
+        def attend(state: PyTree, query: Array, key: Array, value: Array) -> tuple[Array, PyTree]:
+            kept, (keys, values) = state
+            keys, values = put(keys, key, t, 3), put(values, value, t, 3)
+            seen = attention(query, keys, values, visible, kept, prefix.mask)
+            return seen, (keys, values)
 
         states = tuple(zip(prefix.kept, cache, strict=True))
         position = (prefix.length + t)[None, :, None]

@@ -14,8 +14,8 @@ from flax import linen as nn
 
 from jaxrl.formulas.distributional import quantile_midpoints
 from jaxrl.formulas.value_targets import dueling
-from jaxrl.networks.core import CNN, ObsRank, activation_of, dense, flatten
-from jaxrl.networks.network import Network, content
+from jaxrl.networks.core import CNN, MLP, ObsRank, activation_of, dense, flatten
+from jaxrl.networks.network import Network, content, recurrent
 from jaxrl.networks.noisy import NoisyDense, noise_like
 from jaxrl.types import Array, Box, Discrete, MultiDiscrete, PyTree, Space
 
@@ -29,13 +29,24 @@ class Chance(NamedTuple):
     tau: Array | None = None  # levels of an implicit quantile network, [B, K]
 
 
+class Said(NamedTuple):
+    """What a network says of observations."""
+
+    numbers: Array  # of each action, [..., A, size]
+    tau: Array | None  # the levels that these are for, [K] or [..., K]; None if it knows none
+
+
 class ValueNetwork(NamedTuple):
-    """What maps observations to numbers for each action, [..., A, size]."""
+    """What maps observations to numbers for each action, and what it remembers meanwhile."""
 
     init: Callable[[Array, PyTree], PyTree]  # key, obs [N, ...] -> params
     weights: Callable[[Array, tuple[int, ...]], PyTree]  # key, shape -> noise of the weights
     tau: Callable[[Array, tuple[int, ...]], Array | None]  # key, shape -> levels
-    apply: Callable[[PyTree, PyTree, Chance], tuple[Array, Array | None]]  # -> numbers, levels
+    carry: Callable[[int], PyTree]  # num_envs -> initial memory [N, ...], () if there is none
+    step: Callable[[PyTree, PyTree, PyTree, Chance], tuple[Said, PyTree]]  # params, obs [N, ...],
+    # carry, chance -> what it says, carry
+    unroll: Callable[[PyTree, PyTree, PyTree, Array, Chance], tuple[Said, PyTree]]  # params,
+    # obs [T, N, ...], carry, reset [T, N], chance of [N] -> what it says, carries after each step
 
 
 class ValueModule(nn.Module):
@@ -114,35 +125,89 @@ def value_network(module: ValueModule, space: PyTree, num_tau: int) -> ValueNetw
     def tau(key: Array, shape: tuple[int, ...]) -> Array | None:
         return jax.random.uniform(key, (*shape, num_tau)) if implicit else None
 
-    def apply(params: PyTree, obs: PyTree, chance: Chance) -> tuple[Array, Array | None]:
+    def step(params: PyTree, obs: PyTree, carry: PyTree, chance: Chance) -> tuple[Said, PyTree]:
         known = {"params": params}
         if chance.weights is not None:
             known["noise"] = chance.weights
         inputs = asked(obs, chance)
-        return jnp.asarray(module.apply(known, *inputs)), inputs[1] if implicit else None
+        numbers = jnp.asarray(module.apply(known, *inputs))
+        return Said(numbers, inputs[1] if implicit else None), carry
 
-    return ValueNetwork(init, weights, tau, apply)
+    return ValueNetwork(init, weights, tau, lambda num_envs: (), step, _at_once(step))
 
 
 def plain_value_network(network: Network, num_actions: int, size: int) -> ValueNetwork:
-    """A network of one's own, without memory, whose outputs [..., A · size] take no chance."""
+    """A network of one's own, whose outputs [..., A · size] take no chance."""
 
-    def apply(params: PyTree, obs: PyTree, chance: Chance) -> tuple[Array, Array | None]:
-        output, _ = network.step(params, obs, ())
-        return output.reshape(*output.shape[:-1], num_actions, size), None
+    def step(params: PyTree, obs: PyTree, carry: PyTree, chance: Chance) -> tuple[Said, PyTree]:
+        output, carry = network.step(params, obs, carry)
+        return said(output), carry
 
-    return ValueNetwork(network.init, lambda key, shape: None, lambda key, shape: None, apply)
+    def unroll(
+        params: PyTree, obs: PyTree, carry: PyTree, reset: Array, chance: Chance
+    ) -> tuple[Said, PyTree]:
+        output, carries = network.unroll(params, obs, carry, reset)
+        return said(output), carries
+
+    def said(output: Array) -> Said:
+        return Said(output.reshape(*output.shape[:-1], num_actions, size), None)
+
+    def nothing(key: Array, shape: tuple[int, ...]) -> None:
+        return None
+
+    return ValueNetwork(network.init, nothing, nothing, network.carry, step, unroll)
+
+
+def remembering(torso: nn.Module, cell: nn.RNNCellBase, head: ValueNetwork) -> ValueNetwork:
+    """Observation -> torso -> cell -> a network of action values, which sees the memory alone."""
+    memory = recurrent(torso, cell, MLP(()))
+
+    def init(key: Array, obs: PyTree) -> PyTree:
+        k_memory, k_head = jax.random.split(key)
+        params = memory.init(k_memory, obs)
+        num_rows = jax.tree.leaves(obs)[0].shape[0]
+        features, _ = memory.step(params, obs, memory.carry(num_rows))
+        return params | {"head": head.init(k_head, features)}
+
+    def step(params: PyTree, obs: PyTree, carry: PyTree, chance: Chance) -> tuple[Said, PyTree]:
+        features, carry = memory.step(params, obs, carry)
+        return head.step(params["head"], features, (), chance)[0], carry
+
+    def unroll(
+        params: PyTree, obs: PyTree, carry: PyTree, reset: Array, chance: Chance
+    ) -> tuple[Said, PyTree]:
+        features, carries = memory.unroll(params, obs, carry, reset)
+        return head.unroll(params["head"], features, (), reset, chance)[0], carries
+
+    return head._replace(init=init, carry=memory.carry, step=step, unroll=unroll)
 
 
 def duelled(network: ValueNetwork) -> ValueNetwork:
     """A network whose first action is no action but the state's value: `dueling`."""
 
-    def apply(params: PyTree, obs: PyTree, chance: Chance) -> tuple[Array, Array | None]:
-        numbers, tau = network.apply(params, obs, chance)
+    def split(asked: tuple[Said, PyTree]) -> tuple[Said, PyTree]:
+        (numbers, tau), carry = asked
         advantage = jnp.swapaxes(numbers[..., 1:, :], -1, -2)
-        return jnp.swapaxes(dueling(numbers[..., 0, :], advantage), -1, -2), tau
+        return Said(jnp.swapaxes(dueling(numbers[..., 0, :], advantage), -1, -2), tau), carry
 
-    return network._replace(apply=apply)
+    return network._replace(
+        step=lambda *asked: split(network.step(*asked)),
+        unroll=lambda *asked: split(network.unroll(*asked)),
+    )
+
+
+def _at_once(step: Callable[..., tuple[Said, PyTree]]) -> Callable[..., tuple[Said, PyTree]]:
+    """The `unroll` of a network without memory: all steps in one pass, at the levels of a row."""
+
+    def unroll(
+        params: PyTree, obs: PyTree, carry: PyTree, reset: Array, chance: Chance
+    ) -> tuple[Said, PyTree]:
+        if chance.tau is not None:
+            levels = jnp.broadcast_to(chance.tau, (len(reset), *chance.tau.shape))
+            chance = chance._replace(tau=levels)
+        return step(params, obs, carry, chance)
+
+    return unroll
 
 
 def _example(space: PyTree) -> PyTree:

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.data import Buffer
+from jaxrl.data.conform import conform, named
 from jaxrl.runtime import tensors
+from jaxrl.train import row
 from jaxrl.types import PyTree, Transition
 
 
@@ -21,7 +22,7 @@ def save(path: Path | str, buffer: Buffer, state: PyTree) -> None:
     if lost := int((~buffer.whole(state, places)).sum()):
         raise ValueError(f"state must hold each row's next observation, not lack those of {lost}")
     data = buffer.read(state, places)
-    tensors.save(path, {name: np.asarray(x) for name, x in _named(data)}, {})
+    tensors.save(path, {name: np.asarray(x) for name, x in named(data).items()}, {})
 
 
 def load(path: Path | str, example: Transition) -> Transition:
@@ -30,25 +31,12 @@ def load(path: Path | str, example: Transition) -> Transition:
     Args:
       example: one row as arrays or their shapes, as `Buffer.init` takes it; the file must fit it.
     """
-    found, _ = tensors.load(path)
-    expected = dict(_named(example))
-    if found.keys() != expected.keys():
-        raise ValueError(
-            f"{path} must hold the arrays {', '.join(expected)}, not {', '.join(sorted(found))}"
-        )
-    steps = found["reward"].shape
-    if len(steps) != 2:
-        raise ValueError(f"{path} must hold reward of steps and environments, not {steps}")
-    for name, x in expected.items():
-        wanted, came = (x.dtype, (*steps, *x.shape)), (found[name].dtype, found[name].shape)
-        if came != wanted:
-            raise ValueError(
-                f"{path} must hold {name} as {wanted[0]} of shape {wanted[1]}, not as "
-                f"{came[0]} of shape {came[1]}"
-            )
-    return jax.tree.unflatten(jax.tree.structure(example), [found[name] for name in expected])
+    return conform(tensors.load(path)[0], example, path)
 
 
-def _named(tree: PyTree) -> list[tuple[str, Any]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), x) for path, x in leaves]
+def rows(path: Path | str, config: Any, env: Any, env_params: dict[str, Any]) -> Transition:
+    """The rows of a file as a configuration and an environment ask for them."""
+    try:
+        return load(path, row(config, env, env_params))
+    except OSError as error:
+        raise ValueError(f"dataset must be a readable file, not {str(path)!r}") from error

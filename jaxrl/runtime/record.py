@@ -9,14 +9,15 @@ import yaml
 from jaxrl import zoo
 from jaxrl.config import hints, replace, title, validate
 from jaxrl.names import unknown
+from jaxrl.runtime import datasets
 from jaxrl.runtime.flags import read
-from jaxrl.train import Training, make_train
+from jaxrl.train import Training, make_offline, make_train
 
 COUNTS = {"total_steps": 1, "seed": 0, "seeds": 1, "devices": 1}
 """Whole numbers of a record, and their least values."""
 
 OPTIONAL_COUNTS = {"evaluate_every": 1, "checkpoint_every": 1}
-NAMES = ("algorithm", "env", "env_params", *COUNTS, *OPTIONAL_COUNTS)
+NAMES = ("algorithm", "env", "env_params", "dataset", *COUNTS, *OPTIONAL_COUNTS)
 
 
 class Record(NamedTuple):
@@ -25,6 +26,7 @@ class Record(NamedTuple):
     algorithm: str
     env: str
     env_params: dict[str, Any]
+    dataset: str | None  # a file to learn from in place of acting
     total_steps: int
     seed: int
     seeds: int
@@ -35,13 +37,12 @@ class Record(NamedTuple):
 
     def training(self, config: Any = None) -> Training:
         """The training of one seed; with a configuration of traced leaves, inside a trace."""
-        return make_train(
-            self.config if config is None else config,
-            self.env,
-            self.total_steps,
-            self.evaluate_every,
-            env_params=self.env_params,
-        )
+        config = self.config if config is None else config
+        budget, params = (self.total_steps, self.evaluate_every), self.env_params
+        if self.dataset is None:
+            return make_train(config, self.env, *budget, env_params=params)
+        data = datasets.rows(self.dataset, config, self.env, self.env_params)
+        return make_offline(config, self.env, data, *budget, env_params=params)
 
     def flat(self) -> dict[str, Any]:
         """All names and values, the fields of the configuration among them."""
@@ -77,10 +78,13 @@ def record(values: Mapping[str, Any]) -> Record:
     env_params = values.pop("env_params", None) or {}
     if not isinstance(env_params, dict):
         raise ValueError(f"env_params must be names and numbers, not {env_params!r}")
+    dataset = values.pop("dataset", None)
+    if not isinstance(dataset, str | None):
+        raise ValueError(f"dataset must be the name of a file, not {dataset!r}")
     fields = {name: value for name, value in values.items() if name not in OPTIONAL_COUNTS}
     config = validate(replace(config, **_typed(config, fields)))
     numbers: dict[str, Any] = {**counts, **optional}
-    made = Record(algorithm, env, env_params, **numbers, config=config)
+    made = Record(algorithm, env, env_params, dataset, **numbers, config=config)
     if made.seeds % made.devices:
         raise ValueError(f"devices must divide seeds, which are {made.seeds}, not {made.devices}")
     return made

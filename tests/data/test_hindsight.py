@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxrl.algorithms import dqn
 from jaxrl.data import chained, hindsight, n_step, prioritised, uniform
+from jaxrl.envs import bit_flip, goal_cost, goal_reached
+from jaxrl.train import make_train, with_replay
 from tests.data.history import NUM_ENVS, drawn, fed, origin, past
 from tests.oracles import replay
 
@@ -26,6 +29,11 @@ class Aimed(NamedTuple):
 def reward(achieved, desired):
     """A number that tells every pair of goals from every other."""
     return (achieved[..., 0] - 0.37 * desired[..., 0]).astype(jnp.float32)
+
+
+def reached(achieved, desired):
+    """Half of all pairs of goals, without a pattern."""
+    return ((abs(achieved - desired) * 2 // 1 + abs(achieved)) % 4 <= 1)[..., 0]
 
 
 BUFFER = hindsight(INNER, reward, NUM_GOALS, HORIZON)
@@ -106,6 +114,29 @@ def test_n_steps_add_up_the_rewards_of_one_goal():
     assert np.array_equal(np.asarray(data.next_obs["desired_goal"])[other], wanted)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_goals_that_end_episodes_end_those_that_reach_them(n):
+    plain = past(57)
+    history = aimed(plain)
+    buffer = n_step(hindsight(INNER, reward, NUM_GOALS, HORIZON, reached), n, GAMMA)
+    data = drawn(buffer, fed(buffer, history), 600).data
+    step, lane = origin(data)
+    other, reaching = goals(plain, data)
+    rows = []
+    for t, i, is_other, g in zip(step, lane, other, reaching, strict=True):
+        goal, own = plain.next_obs[g, i], history.next_obs["desired_goal"]
+        seen = replay.relabelled(plain, goal, own, reward, reached) if is_other else plain
+        rows.append(replay.n_step(seen, t, i, n, GAMMA))
+    total, discount, last = (np.array(x) for x in zip(*rows, strict=True))
+    np.testing.assert_allclose(data.reward, total, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(data.discount, discount, rtol=1e-6)
+    assert np.array_equal(data.next_obs["achieved_goal"], plain.next_obs[last, lane])
+    own = reached(history.next_obs["achieved_goal"], history.next_obs["desired_goal"])[last, lane]
+    ended, spared = plain.terminated[last, lane], (discount > 0) & other
+    assert (ended & own & spared).any() and (ended & ~own & other).any()  # cut short; dead
+    assert not (ended & ~own & spared).any() and (~ended & (discount == 0) & other).any()
+
+
 @pytest.mark.parametrize("noise", [0.0, np.nextafter(np.float32(1), np.float32(0))])
 def test_the_ends_of_the_noise_take_the_ends_of_the_future(noise):
     plain = past(57)
@@ -119,22 +150,26 @@ def test_the_ends_of_the_noise_take_the_ends_of_the_future(noise):
     assert other.all() and np.array_equal(reached, last if noise else step)
 
 
-def test_goals_that_are_lost_come_with_weight_zero():
+@pytest.mark.parametrize("terminated", [False, True])
+def test_goals_that_are_lost_come_with_weight_zero(terminated):
     """Around chains, with a tuple for an observation, and with priorities."""
     plain = past(57, ends=0.6)
-    plain = plain._replace(terminated=np.zeros_like(plain.done), truncated=plain.done)
+    done, none = plain.done, np.zeros_like(plain.done)
+    ends = (done, none) if terminated else (none, done)
+    plain = plain._replace(terminated=ends[0], truncated=ends[1])
     inner = chained(prioritised(29, NUM_ENVS, 1.0), 1)
     buffer = hindsight(inner, reward, NUM_GOALS, HORIZON)
     state = fed(buffer, aimed(plain, Aimed))
     sample = drawn(buffer, state, 600)
     step, lane = origin(sample.data)
     goal, _ = np.divmod(np.asarray(inner.read(state, sample.index.goal).action) - 1, NUM_ENVS)
-    later = np.cumsum(plain.truncated[::-1], 0)[::-1]
-    gone = lambda t: plain.truncated[t, lane] & (later[t, lane] > 1)  # noqa: E731
-    lost = gone(step) | (gone(goal) & np.asarray(sample.index.relabelled))
+    later = np.cumsum(done[::-1], 0)[::-1]
+    gone = lambda t: done[t, lane] & (later[t, lane] > 1)  # noqa: E731
+    other = np.asarray(sample.index.relabelled)
+    lost = np.where(other, gone(step) | gone(goal), gone(step) & (not terminated))
     assert np.array_equal(np.asarray(sample.weight) == 0, lost)
     assert lost.any() and (lost & ~gone(step)).any() and not lost.all()
-    keep = ~lost & np.asarray(sample.index.relabelled)
+    keep = ~lost & other
     wanted = np.asarray(sample.data.obs.desired_goal)[keep]
     assert np.array_equal(wanted, plain.next_obs[goal, lane][keep])
     place = np.asarray(sample.index.place)
@@ -157,3 +192,41 @@ def test_rows_of_the_past_are_as_they_were():
 def test_sizes_that_cannot_be_are_refused(name, sizes):
     with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1, not 0"):
         hindsight(INNER, reward, *sizes)
+
+
+def flipper(num_bits, num_steps):
+    """A training of DQN to flip bits, and the same with goals in hindsight."""
+    config = dqn.Config(
+        num_envs=8,
+        num_gradients=2,
+        batch_size=64,
+        hidden_sizes=(64,),
+        gamma=0.98,
+        polyak=0.01,
+        exploration_fraction=0.5,
+    )
+    env, often = bit_flip(num_bits), num_steps - config.learning_starts
+    plain = make_train(config, env, num_steps, often, num_eval_episodes=64)
+    around = lambda buffer: hindsight(buffer, goal_cost, 4, num_bits, goal_reached)  # noqa: E731
+    return plain, with_replay(plain, config, around)
+
+
+def score(train):
+    """The return of greedy episodes at the end."""
+    return float(jax.jit(train)(jax.random.key(0))[1]["eval_return"].mean[-1])
+
+
+def test_bits_are_flipped_after_hindsight():
+    assert score(flipper(8, 6000)[1]) > -4.5  # the shortest way is −3 on average
+
+
+@pytest.mark.slow
+def test_bits_are_flipped_after_hindsight_alone():
+    plain, seeing = map(score, flipper(10, 20_000))
+    assert plain < -9 and seeing > -5.5
+
+
+def test_only_replay_can_have_a_combinator():
+    train = make_train("ppo", "CartPole-v1")
+    with pytest.raises(TypeError, match="config must be an off-policy configuration, not 'ppo'"):
+        with_replay(train, "ppo", lambda buffer: buffer)

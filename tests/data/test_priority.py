@@ -8,25 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.replay import chi_square
 from jaxrl.data import prioritised, ranked, tree
 from jaxrl.data.priority import BINS_PER_OCTAVE
 from tests.data.history import NUM_ENVS, drawn, fed, past
 from tests.oracles.replay import rank
 
 LARGE = 2**20
-
-
-def chi_square(counts, mass):
-    """The p-value of counts, with leaves taken together in groups that expect enough."""
-    order = np.argsort(mass)
-    share = np.cumsum(mass[order]) / mass.sum() * 500
-    group = np.minimum(share.astype(int), 499)
-    expected = np.bincount(group, mass[order], 500) / mass.sum() * counts.sum()
-    found = np.bincount(group, counts[order], 500)
-    keep = expected > 5
-    return stats.chisquare(found[keep], expected[keep] * found[keep].sum() / expected[keep].sum())[
-        1
-    ]
 
 
 @pytest.mark.parametrize("kind", ["wide", "sparse"])

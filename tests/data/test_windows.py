@@ -98,15 +98,15 @@ def test_windows_begin_where_priorities_say():
 
 
 @pytest.mark.parametrize("num_added", [6, 57])
-def test_a_sequence_is_masked_after_the_first_end(num_added):
+def test_a_sequence_goes_on_after_an_end_and_has_the_extras_of_its_first_step(num_added):
     history, length = past(num_added), 4
     sample = drawn(SEQUENCES, fed(SEQUENCES, history), 600)
-    step, lane = origin(sample.data.transition._replace(action=sample.data.transition.action[0]))
+    step, lane = origin(sample.data._replace(action=sample.data.action[0]))
     rows = step + np.arange(length)[:, None]
-    for x, y in zip(jax.tree.leaves(sample.data.transition), jax.tree.leaves(history), strict=True):
-        assert np.array_equal(x, y[rows, lane])
-    mask = [replay.before_end(history, t, i, length) for t, i in zip(step, lane, strict=True)]
-    assert np.array_equal(sample.data.mask, np.transpose(mask))
+    expected = jax.tree.map(lambda x: x[rows, lane], history)
+    expected = expected._replace(extras=jax.tree.map(lambda x: x[step, lane], history.extras))
+    assert jax.tree.all(jax.tree.map(np.array_equal, sample.data, expected))
+    assert np.asarray(sample.data.done)[:-1].any() and (np.asarray(sample.weight) == 1).all()
     assert set(step) == set(replay.drawable(num_added, NUM_ROWS, newest=length - 1))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxrl.algorithms import ddpg
+from jaxrl.families.actor_critic import lingering
 from jaxrl.families.box import span
 from jaxrl.families.deterministic import Smoothing, Wobble, deterministic
 from jaxrl.families.value_head import scalar_head
@@ -15,7 +16,7 @@ from jaxrl.types import Box, Discrete
 from tests.families import drift, oracle, replayed
 from tests.oracles import distributional, value_targets
 
-PLAIN = Wobble(0.1, 1.0, 0.0)
+PLAIN = Wobble(0.1, 1.0)
 
 
 def wide(sample):
@@ -112,8 +113,8 @@ def test_smoothed_target():
 @pytest.mark.parametrize("memory", [0.0, 0.8])
 def test_noise_is_a_stationary_process(memory):
     num_envs, num_steps = 400, 500
-    wobble = Wobble(0.01, 4.0, memory)
-    conduct = deterministic(span(Box(-3.0, 1.0, (1,))), wobble, Smoothing(0.0, 0.0))
+    plain = deterministic(span(Box(-3.0, 1.0, (1,))), Wobble(0.01, 4.0), Smoothing(0.0, 0.0))
+    conduct = lingering(plain, memory)
     output = jnp.full((num_envs, 1), np.arctanh(0.3), jnp.float32)
 
     def step(carry, noise):
@@ -135,7 +136,7 @@ def test_noise_is_a_stationary_process(memory):
 
 
 def test_acting_greedily_keeps_the_noise():
-    conduct = deterministic(span(replayed.BOX), PLAIN, Smoothing(0.0, 0.0))
+    conduct = lingering(deterministic(span(replayed.BOX), PLAIN, Smoothing(0.0, 0.0)), 0.5)
     carry = conduct.carry(jax.random.key(0), 3)
     action, kept = conduct.act(jnp.zeros((3, 2)), None, carry)
     np.testing.assert_allclose(action, np.tile((replayed.LOW + replayed.HIGH) / 2, (3, 1)))
@@ -183,7 +184,7 @@ def test_the_actor_follows_critics_that_have_learnt():
 )
 def test_bounds(box):
     bounds = span(box)
-    conduct = deterministic(bounds, Wobble(10.0, 1.0, 0.5), Smoothing(0.2, 0.5))
+    conduct = deterministic(bounds, Wobble(10.0, 1.0), Smoothing(0.2, 0.5))
     size = conduct.size
     output = jnp.float32([[-1e4] * size, [1e4] * size, [0.3] * size])
 

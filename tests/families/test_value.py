@@ -1,6 +1,7 @@
 """The value family: one gradient of each of its parts against float64, acting, following."""
 
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -11,16 +12,15 @@ import pytest
 from jaxrl import make_train
 from jaxrl.algorithms import dqn
 from jaxrl.config import replace
-from jaxrl.data import Sample
 from jaxrl.families import off_policy, value
 from jaxrl.networks.value import Chance
 from jaxrl.types import LearnerState
-from tests.families import drift, oracle
+from tests.families import drift, oracle, replayed
 from tests.oracles import distributional, selection, value_losses, value_targets
 from tests.sentences import hold_sentence
 from tests.zoo.cases import QUICK
 
-GAMMA, NUM_ROWS, NUM_UPDATES = 0.9, 24, 10
+GAMMA, NUM_ROWS, NUM_UPDATES = replayed.GAMMA, replayed.NUM_ROWS, 10
 LOW, HIGH, ATOMS = -2.0, 3.0, 6
 SMALL = dict(hidden_sizes=(5,), activation="tanh", gamma=GAMMA, temperature=0.3)
 SMALL |= dict(num_atoms=ATOMS, value_min=LOW, value_max=HIGH, num_quantiles=4, huber_delta=0.5)
@@ -40,18 +40,21 @@ CASES = {
     "munchausen qr_dqn": {"head": "quantile", "target": "munchausen"},
     "iqn": {"head": "implicit", "target": "double"},
     "rainbow": RAINBOW,
+    "rainbow, max": RAINBOW | {"target": "max"},
+    "rainbow, munchausen": RAINBOW | {"target": "munchausen"},
+    "rainbow, no duel": RAINBOW | {"dueling": False},
+    "rainbow, no noise": RAINBOW | {"noisy": None},
+    "rainbow, scalar": RAINBOW | {"head": "scalar"},
+    "rainbow, quantile": RAINBOW | {"head": "quantile"},
+    "rainbow, implicit": RAINBOW | {"head": "implicit"},
 }
 
 
-class Rows(NamedTuple):
-    """What a buffer shows."""
+class Looks(NamedTuple):
+    """What two networks say of observations."""
 
-    obs: Any
-    action: Any
-    extras: Any
-    reward: Any
-    discount: Any
-    next_obs: Any
+    online: Any
+    target: Any
 
 
 @functools.cache
@@ -61,18 +64,27 @@ def scene(name, masked=False):
     config = replace(CONFIG, **CASES[name])
     setting = drift.setting(env, drift.recorder, NUM_UPDATES)
     learner = dqn.learner(config, setting)
-    state, rollout = drift.played(env, learner)
-    state = state._replace(
-        params=drift.moved(state.params, 1, 0.4),
-        target=drift.moved(state.params, 2, 0.4),
+    sample = replayed.sample(env.spaces.action, masked)
+    like = jax.eval_shape(learner.init, jax.random.key(0), sample.data.obs)
+    still = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    state = still._replace(
+        params=drift.moved(still.params, 1, 1.0),
+        target=drift.moved(still.target, 2, 1.0),
         num_updates=jnp.int32(3),
     )
-    steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:NUM_ROWS], rollout.transition)
-    discount = GAMMA * (1 - steps.terminated.astype(jnp.float32))
-    data = Rows(steps.obs, steps.action, (), steps.reward, discount, steps.next_obs)
-    weight = jnp.linspace(0.1, 1.0, NUM_ROWS)
-    sample = Sample(data, jnp.arange(NUM_ROWS), weight)
     return config, setting, learner, state, sample
+
+
+@functools.cache
+def updated(name, masked=False):
+    """What the learner makes of it in one step, and the chances of that step."""
+    config, setting, learner, state, sample = scene(name, masked)
+    network = dqn.network(config, setting)
+
+    def step(key, state, sample):
+        return *learner.update(key, state, sample), value.drawn(key, network, NUM_ROWS)
+
+    return jax.jit(step, compiler_options=QUICK)(jax.random.key(5), state, sample)
 
 
 def dense(layer, x, factors):
@@ -171,10 +183,8 @@ def slopes(config, params, rows, chance, target, weight):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_one_gradient(name, masked):
-    config, setting, learner, state, sample = scene(name, masked)
-    key = jax.random.key(5)
-    new, metrics, priority = jax.jit(learner.update, compiler_options=QUICK)(key, state, sample)
-    chances = value.drawn(key, dqn.network(config, setting), NUM_ROWS)
+    config, _, _, state, sample = scene(name, masked)
+    new, metrics, priority, chances = updated(name, masked)
     chances = oracle.wide(chances)
     online, still = oracle.wide(state.params), oracle.wide(state.target)
     data, legal = sample.data, None
@@ -183,7 +193,7 @@ def test_one_gradient(name, masked):
         data = data._replace(obs=data.obs.obs, next_obs=data.next_obs.obs)
     rows = oracle.wide(data)._replace(action=np.asarray(data.action))
     assert (rows.discount == 0).any() and (rows.discount > 0).any()
-    looks = value.Look(
+    looks = Looks(
         lambda obs: numbers(config, online, obs, chances.online),
         lambda obs: numbers(config, still, obs, chances.target),
     )
@@ -203,6 +213,21 @@ def test_one_gradient(name, masked):
     assert new.num_updates == 4
 
 
+SAME_PARAMETERS = (
+    ("dqn", "double", "munchausen"),
+    ("c51", "munchausen c51"),
+    ("qr_dqn", "munchausen qr_dqn"),
+    ("rainbow", "rainbow, max", "rainbow, munchausen"),
+)
+
+
+@pytest.mark.parametrize("names", SAME_PARAMETERS, ids=lambda names: names[0])
+def test_each_target_has_a_gradient_of_its_own(names):
+    slopes = [oracle.flat(updated(name)[0].opt_state) for name in names]
+    gaps = [np.abs(x - y).max() for x, y in itertools.combinations(slopes, 2)]
+    assert min(gaps) > 1e-3
+
+
 def test_the_target_network_follows_in_its_own_time():
     params, target = {"w": jnp.array([4.0, 8.0])}, {"w": jnp.array([0.0, 4.0])}
     for count, expected in ((3, [0, 4]), (4, [1, 5])):
@@ -210,8 +235,7 @@ def test_the_target_network_follows_in_its_own_time():
         np.testing.assert_allclose(moved["w"], expected)
     copied = off_policy.followed(target, params, jnp.int32(7), 1, 1.0)
     np.testing.assert_array_equal(copied["w"], params["w"])
-    _, _, learner, state, sample = scene("dqn")
-    new, *_ = learner.update(jax.random.key(0), state, sample)
+    state, new = scene("dqn")[3], updated("dqn")[0]
     expected = 0.75 * oracle.flat(state.target) + 0.25 * oracle.flat(new.params)
     np.testing.assert_allclose(oracle.flat(new.target), expected, rtol=1e-5)
 
@@ -266,8 +290,9 @@ def tried(changes, masked=False, num=20_000, done=NUM_UPDATES):
     state = state._replace(num_updates=jnp.int32(done))
     obs = jax.tree.map(lambda x: jnp.repeat(x[:1], num, 0), sample.data.obs)
     noise = learner.noise(jax.random.key(3), (num,))
-    action = np.asarray(jax.jit(learner.act)(state, obs, noise, ())[0])
-    q, _ = dqn.network(config, setting).apply(state.params, obs, Chance())
+    carry = learner.carry(jax.random.key(0), num)
+    action = np.asarray(jax.jit(learner.act)(state, obs, noise, carry)[0])
+    (q, _), _ = dqn.network(config, setting).step(state.params, obs, (), Chance())
     legal = np.asarray(obs.action_mask[0]) if masked else np.ones(3, bool)
     return np.bincount(action, minlength=3) / num, np.asarray(q[0, :, 0]), legal
 
@@ -297,8 +322,9 @@ def test_the_ladder_has_a_rate_for_each_environment():
     _, _, _, state, sample = scene("dqn")
     obs = jnp.repeat(sample.data.obs[:1], num, 0)
     noise = learner.noise(jax.random.key(3), (num,))
-    action = np.asarray(learner.act(state, obs, noise, ())[0])
-    best = np.asarray(learner.act(state, obs, None, ())[0])
+    carry = learner.carry(jax.random.key(0), num)
+    action = np.asarray(learner.act(state, obs, noise, carry)[0])
+    best = np.asarray(learner.act(state, obs, None, carry)[0])
     other = (action != best).reshape(10, -1).mean(1) * 1.5  # a random one may be the best
     middle = (np.arange(10) + 0.5) / 10
     np.testing.assert_allclose(other, 0.9 ** (1 - middle) * 0.1**middle, atol=0.04)

@@ -167,12 +167,14 @@ def _value_loss_cases() -> list[Case]:
     }
     constant = {"constant": draw(f"{pair} mask", PLAIN, target=always(np.full(PLAIN, 0.7)))}
     covered = {"mask": "mask", "masked": ("value", "target")}
+    of_error: Any = {"differentiable": ("error",), "free": ("error",)}
     return [
         *row("squared_loss", two(pair), **by_value),
         *row("squared_distance", two("x y"), differentiable=("x", "y"), axis=-1),
         *row("huber_loss", two(pair), **by_value),
         *row("huber_loss", {"delta": draw(f"{pair} delta", PLAIN, delta=0.3)}, **by_value),
         *row("expectile_loss", {"number": draw(f"{pair} tau", PLAIN, tau=0.9)}, **by_value),
+        *row("sequence_priority", shapes("error share", share=0.9), **of_error),
         *row(
             "expectile_loss",
             {"array": draw(f"{pair} tau", DEEP, tau=uniform(0.1, 0.9, (1, 2, 3)))},

@@ -75,6 +75,8 @@ def _return_cases() -> list[Case]:
         **two("reward discount last", last=lambda rng, shape: normal()(rng, shape[1:])),
     }
     numbers = {"numbers": draw("reward discount last", PLAIN, discount=0.9, last=0.5)}
+    by_return: Any = {"differentiable": ("returns",), "free": ("returns",)}
+    by_squashed: Any = {"differentiable": ("squashed",), "free": ("squashed",)}
     return [
         *row("discounted_return", totals, differentiable=("reward", "last", "discount")),
         *row("discounted_return", numbers, differentiable=("reward", "last"), free=("reward",)),
@@ -82,6 +84,9 @@ def _return_cases() -> list[Case]:
         *row("n_step_return", two(names, discount=0.9), options={"n": 3}, differentiable=by),
         *row("n_step_return", shapes(names), options={"n": 50}, differentiable=by),
         *row("lambda_return", mixed, differentiable=by),
+        *row("squashed_return", two("returns", returns=normal(9.0)), **by_return),
+        *row("stretched_return", two("squashed", squashed=normal(3.0)), **by_squashed),
+        *row("stretched_return", {"eps": draw("squashed eps", PLAIN, eps=0.1)}, **by_squashed),
     ]
 
 

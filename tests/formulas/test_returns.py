@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxrl.formulas.returns import discounted_return, lambda_return, n_step_return
+from jaxrl.formulas.returns import (
+    discounted_return,
+    lambda_return,
+    n_step_return,
+    squashed_return,
+    stretched_return,
+)
 from jaxrl.formulas.weightings import reward_to_go
 from tests.formulas.draw import draw
 from tests.formulas.near import assert_near
@@ -46,6 +52,23 @@ def test_lambda_goes_from_one_step_to_the_whole_episode() -> None:
 def test_constant_rewards_are_a_geometric_series() -> None:
     total = discounted_return(jnp.ones(50), GAMMA, 0.0)
     assert_near(total, (1 - GAMMA ** np.arange(50, 0, -1)) / (1 - GAMMA), 1e-5)
+
+
+@pytest.mark.parametrize("eps", [1e-3, 0.1])
+def test_squashing_is_undone_and_keeps_the_order(eps: float) -> None:
+    """Over ten orders of magnitude, of both signs; small returns are halved, large ones rooted."""
+    size = np.logspace(-5, 5, 200, dtype=np.float32)
+    returns = np.concatenate([-size[::-1], np.zeros(1, np.float32), size])
+    squashed = np.asarray(squashed_return(returns, eps))
+    assert (np.diff(squashed) > 0).all()
+    np.testing.assert_allclose(stretched_return(squashed, eps), returns, rtol=2e-5)
+    np.testing.assert_allclose(squashed[201:210] / size[:9], 0.5 + eps, rtol=1e-4)
+    np.testing.assert_allclose(squashed[-1], np.sqrt(1e5 + 1) - 1 + eps * 1e5, rtol=1e-5)
+
+
+def test_squashing_has_a_slope_at_zero() -> None:
+    np.testing.assert_allclose(jax.grad(squashed_return)(0.0), 0.501, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(stretched_return)(0.0), 1 / 0.501, rtol=1e-6)
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.7, 1.0])

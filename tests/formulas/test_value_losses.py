@@ -12,6 +12,7 @@ from jaxrl.formulas.value_losses import (
     expectile_loss,
     explained_variance,
     huber_loss,
+    sequence_priority,
     squared_loss,
 )
 from tests.formulas.near import assert_near
@@ -32,6 +33,12 @@ def test_huber_is_square_near_and_straight_far() -> None:
     assert_near(huber_loss(VALUE, TARGET, 1e3), squared_loss(VALUE, TARGET), 1e-6)
     gradient = slope(lambda v: huber_loss(v, TARGET, 0.5), VALUE)
     assert_near(gradient, np.clip(VALUE - TARGET, -0.5, 0.5), 1e-6)
+
+
+def test_a_sequence_is_as_urgent_as_its_worst_step_or_as_its_mean_one() -> None:
+    error = np.float32([[1.0, -2.0], [-3.0, 0.0]])
+    for share, expected in ((1.0, [3.0, 2.0]), (0.0, [2.0, 1.0]), (0.9, [2.9, 1.9])):
+        assert_near(sequence_priority(error, share), np.array(expected), 1e-6)
 
 
 def test_expectiles() -> None:

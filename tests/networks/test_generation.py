@@ -9,7 +9,7 @@ import pytest
 
 from jaxrl.networks.beam import beam
 from jaxrl.networks.generation import best_of, generate, row_keys
-from jaxrl.networks.language import language_model
+from jaxrl.networks.language import language_model, read
 from jaxrl.networks.sampling import likeliest, sampling
 from jaxrl.text import Response, Vocabulary
 from tests.formulas.near import assert_near
@@ -128,6 +128,22 @@ def test_a_shared_prompt_equals_repeated_prompts():
     same(jax.tree.map(lambda x: x.reshape(*x.shape[:-2], 3, 8), apart), spoken())
 
 
+def test_one_token():
+    """Chosen from the prompt alone, and read back from it: there is nothing to decode."""
+    keys, questions = row_keys(KEY, 3, 2), prompts(*PROMPTS)
+
+    @jax.jit
+    def run(params):
+        response = generate(keys, MODEL, params, questions, VOCABULARY, 1, SOFT)
+        return response, read(MODEL, params, questions, response) @ MODEL.unembedding(params)
+
+    response, logits = run(PARAMS)
+    assert response.token.shape == (1, 3, 2) and logits.shape == (1, 3, 2, 11)
+    np.testing.assert_array_equal(response.token, spoken().token[:1, :, :2])
+    for p, prompt in enumerate(PROMPTS):
+        assert_near(logits[0, p, 1], oracle.logits(PARAMS, SHAPE, prompt)[-1], 2e-5)
+
+
 def test_keys_are_all_different():
     data = np.asarray(jax.random.key_data(row_keys(KEY, 5, 7)))
     assert len(np.unique(data.reshape(35, -1), axis=0)) == 35
@@ -138,7 +154,7 @@ def test_vmap_over_seeds_is_a_loop():
     run = speaking(early_stop=False)
     several = [weights(MODEL, seed, 0.1) for seed in (1, 2)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *several)
-    keys = jnp.stack([row_keys(jax.random.key(s), 3, 2) for s in (8, 9)])
+    keys = jnp.stack([row_keys(jax.random.key(s), 3, 8) for s in (8, 9)])
     together = jax.vmap(run, (0, 0, None))(keys, stacked, prompts(*PROMPTS))
     for i, params in enumerate(several):
         alone = run(keys[i], params, prompts(*PROMPTS))
@@ -152,18 +168,18 @@ def test_filters_are_the_oracles(top_k, top_p):
     """What may be drawn, how often it is, and the log-probability that is noted down."""
     logits = sample(1, 7, scale=1.5)
     prob = oracle.filtered(logits / 1.3, top_k, top_p)
-    choose = jax.jit(lambda key, x: sampling(1.3, top_k, top_p)(key, x))
-    token, log_prob = choose(jax.random.split(KEY, 4000), np.tile(logits, (4000, 1)))
+    choose = jax.jit(sampling(1.3, top_k, top_p))
+    token, log_prob = choose(jax.random.uniform(KEY, (4000,)), np.tile(logits, (4000, 1)))
     frequencies_match(token, prob)
     assert_near(np.exp(log_prob), prob[np.asarray(token)], 1e-5)
 
 
 def test_temperature_and_mass_are_traced():
     logits = jnp.asarray(sample(2, 50, 7))
-    keys = jax.random.split(KEY, 50)
-    run = jax.jit(lambda t, p: sampling(t, top_p=p)(keys, logits))
+    noise = jax.random.uniform(KEY, (50,))
+    run = jax.jit(lambda t, p: sampling(t, top_p=p)(noise, logits))
     for t, p in ((0.5, 0.9), (1.0, 1.0)):
-        np.testing.assert_array_equal(run(t, p)[0], sampling(t, top_p=p)(keys, logits)[0])
+        np.testing.assert_array_equal(run(t, p)[0], sampling(t, top_p=p)(noise, logits)[0])
     assert (run(0.01, 1.0)[0] == logits.argmax(-1)).mean() > 0.95
 
 
@@ -253,3 +269,14 @@ def test_what_generation_refuses(changes, words):
 def test_what_sampling_refuses(arguments, words):
     with pytest.raises(ValueError, match=words):
         sampling(**arguments)
+
+
+def test_improbable_tokens_are_never_drawn():
+    """At both ends of the noise, with impossible tokens first and last, for few and for many."""
+    for size in (7, 300):
+        logits = np.full((3, size), -np.inf, np.float32)
+        logits[:, 2:5] = [[0.0, -np.inf, 10.0], [0.0, 0.0, 0.0], [-np.inf, 1.0, -200.0]]
+        for noise, expected in ((0.0, [2, 2, 3]), (1 - 2**-24, [4, 4, 3])):
+            token, log_prob = jax.jit(sampling())(np.full(3, noise, np.float32), logits)
+            np.testing.assert_array_equal(token, expected)
+            assert np.isfinite(log_prob).all()

@@ -85,8 +85,8 @@ def test_any_tree():
     params = module.init(KEY, obs)["params"]
     adapted = trained(adapt(KEY, params, 1, 1.0, ("dense_1",)))
     assert set(adapted.lora) == {"dense_1"}
-    plain, merged = (module.apply({"params": x}, obs) for x in (params, merge(adapted)))
-    assert np.abs(np.subtract(merged, plain)).max() > 1e-3
+    plain, merged = ({"params": x} for x in (params, merge(adapted)))
+    assert not np.allclose(np.asarray(module.apply(plain, obs)), module.apply(merged, obs))
     nested = {"a": {"a": {"kernel": jnp.ones((2, 3))}}, "b": {"kernel": jnp.ones((4,))}}
     adapted = trained(adapt(KEY, nested, 1, 1.0))
     assert merge(adapted)["a"]["a"]["kernel"].shape == (2, 3)

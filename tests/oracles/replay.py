@@ -26,6 +26,23 @@ def before_end(history, t, lane, length):
     return [not done[:k].any() for k in range(length)]
 
 
+def relabelled(history, goal, own, reward, reached):
+    """The history as it would have been with one goal for all, where reaching a goal ends all.
+
+    What a step's own goal ended, [T, N], is cut short where this goal does not end it.
+    """
+    terminated, truncated = history.terminated.copy(), history.truncated.copy()
+    paid = history.reward.copy()
+    for step in np.ndindex(terminated.shape):
+        achieved = history.next_obs[step]
+        paid[step] = reward(achieved, goal)
+        died = terminated[step] and not reached(achieved, own[step])
+        over = terminated[step] or truncated[step]
+        terminated[step] = died or reached(achieved, goal)
+        truncated[step] = over and not terminated[step]
+    return history._replace(reward=paid, terminated=terminated, truncated=truncated)
+
+
 def stack(history, t, lane, num_frames):
     """The newest frames of step t, with copies of the episode's first one before it."""
     frames = []

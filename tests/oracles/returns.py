@@ -33,6 +33,28 @@ def n_step_return(reward, next_value, discount, done, n):
     return total
 
 
+def squashed_return(returns, eps=1e-3):
+    """The root of one plus the distance from zero, less one, with a little of the return."""
+    total = np.zeros(returns.shape)
+    for index in np.ndindex(returns.shape):
+        g = float(returns[index])
+        total[index] = np.sign(g) * (np.sqrt(abs(g) + 1) - 1) + eps * g
+    return total
+
+
+def stretched_return(squashed, eps=1e-3):
+    """The return whose squashed one is given, found by halving an interval."""
+    total = np.zeros(squashed.shape)
+    for index in np.ndindex(squashed.shape):
+        x, low, high = abs(float(squashed[index])), np.zeros(1), np.full(1, 1e6)
+        for _ in range(200):
+            middle = (low + high) / 2
+            below = squashed_return(middle, eps)[0] < x
+            low, high = (middle, high) if below else (low, middle)
+        total[index] = np.sign(squashed[index]) * low[0]
+    return total
+
+
 def lambda_return(reward, next_value, discount, done, lam):
     """The mean of all n-step returns of the episode, weighted (1 - lam) lam^(n - 1)."""
     lam = full(lam, reward.shape)

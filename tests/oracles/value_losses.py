@@ -30,6 +30,15 @@ def huber_loss(value, target, delta=1.0):
     return total
 
 
+def sequence_priority(error, share):
+    """A mixture of the largest and the mean size of the errors of each sequence."""
+    total = np.zeros(error.shape[1:])
+    for column in np.ndindex(error.shape[1:]):
+        sizes = [abs(float(error[(t, *column)])) for t in range(len(error))]
+        total[column] = share * max(sizes) + (1 - share) * sum(sizes) / len(sizes)
+    return total
+
+
 def expectile_loss(value, target, tau):
     """The squared error, weighted tau below the target and 1 - tau above it."""
     total = np.zeros(value.shape)

@@ -65,6 +65,8 @@ LED = TURNS | {"num_gradients": 2}
 COOL = LED | {"temperature": 0.1}
 """The temperature falls, as the entropy that is asked for is little: values forget about it."""
 FIXED = {"learn_temperature": False, "temperature": 0.01}
+SEQUENCES = {"memory": "gru", "memory_size": 8, "sequence_length": 4, "burn_in": 1}
+SEQUENCES |= {"learning_starts": 96, "epsilon_end": 0.01}  # n-step returns hold what was tried
 
 AGENTS = {
     "reinforce": Agent("reinforce", "state", {"group_size": 1}),
@@ -100,6 +102,7 @@ AGENTS = {
         | {"num_critics": 4, "policy_delay": 2, "learn_temperature": False, "temperature": 0.01},
     ),
     "discrete_sac": Agent("discrete_sac", "action", COOL | {"entropy_share": 0.05}),
+    "r2d2": Agent("r2d2", "action", TURNS | SEQUENCES),
 }
 """What is held to the probes: all of the zoo, and the choices that change what a value is."""
 
@@ -134,15 +137,21 @@ def by_values(agent):
     return isinstance(ZOO[agent.name].config, dqn.Config | pqn.Config)
 
 
+def remembers(agent):
+    """Whether the agent has a memory."""
+    return getattr(settings(agent), "memory", None) is not None
+
+
 def action_values(agent, params, obs):
-    """Action values of observations, [..., 2]."""
+    """Action values of observations along episodes, [episodes, steps, 2]."""
     if agent.name == "pqn":
         return says(critic(agent), params, obs)
     config, spaces = settings(agent), probe(PROBES["constant"]).spaces
     network = dqn.network(config, Setting(spaces, 1))
-    flat = obs.reshape(-1, obs.shape[-1])
-    q = dqn.head(config).mean(network.apply(params, flat, Chance())[0])
-    return q.reshape(*obs.shape[:-1], 2)
+    num_episodes, num_steps, _ = obs.shape
+    start, on = network.carry(num_episodes), jnp.zeros((num_steps, num_episodes), bool)
+    said, _ = network.unroll(params, obs.swapaxes(0, 1), start, on, Chance())
+    return dqn.head(config).mean(said.numbers).swapaxes(0, 1)
 
 
 def setting(config):

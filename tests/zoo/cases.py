@@ -35,6 +35,7 @@ SIZES = {
 SMALL = {
     "reinforce": {"group_size": 1},
     "redq": {"num_critics": 3, "policy_delay": 2},  # some do not judge
+    "r2d2": {"memory_size": 3, "sequence_length": 4, "burn_in": 1, "n_step": 2},
 }
 """And what is an algorithm's own."""
 

@@ -7,7 +7,7 @@ import pytest
 from jaxrl import make_train
 from jaxrl.envs import PROBES, probe, value
 from jaxrl.zoo import ZOO
-from tests.zoo.agents import AGENTS, GAMMA, NAMES, ROWS, on_probes, settings
+from tests.zoo.agents import AGENTS, GAMMA, NAMES, ROWS, on_probes, remembers, settings
 from tests.zoo.cases import QUICK
 
 NUM_UPDATES = 300
@@ -50,10 +50,14 @@ def test_all_of_the_zoo_is_held_to_the_probes():
 def test_values_are_the_analytic_ones(result):
     if result.agent.critic is None:
         pytest.skip("has no critic")
-    for name in VALUED:  # among them the time limit, which must not lower the value
+    names = [*VALUED, "memory"] if remembers(result.agent) else VALUED
+    # no step was ever taken with the memory that a time limit leaves: its value is a guess
+    beyond = {"time_limit"} if remembers(result.agent) else {}
+    for name in names:  # among them the time limit, which must not lower the value
         true, counts = result.of(result.true, name), result.of(result.paths.counts, name)
         wrong = np.abs(result.of(result.said.value, name) - true) * counts
-        assert wrong.max() < 0.05 * np.abs(true * counts).max(), name
+        near = 0.1 if name in beyond else 0.05
+        assert wrong.max() < near * np.abs(true * counts).max(), name
 
 
 def test_the_better_action_is_found(result):
@@ -67,6 +71,8 @@ def test_the_better_action_is_found(result):
 
 def test_a_cut_return_counts_what_would_have_come_if_there_is_a_critic(result):
     """`invest` at level 0: with a value beyond the limit action 1 is better, without it 0."""
+    if remembers(result.agent):
+        pytest.skip("never saw what its memory is worth after the only step of an episode")
     lift = result.of(result.said.preference, "invest")[:, 0, 0]
     assert ((lift > 0.5) if result.agent.critic else (lift < -0.5)).all()
     if result.name == "reinforce_moving":  # its baseline is the mean of the returns to go
@@ -75,8 +81,9 @@ def test_a_cut_return_counts_what_would_have_come_if_there_is_a_critic(result):
         np.testing.assert_allclose(baseline, np.mean(to_go), rtol=1e-3)
 
 
-def test_no_memoryless_agent_can_remember(result):
-    assert (np.abs(result.last_return("memory")) < 0.5).all()
+def test_agents_remember_if_they_have_a_memory(result):
+    last = result.last_return("memory")
+    assert (last > 0.85 if remembers(result.agent) else np.abs(last) < 0.5).all()
 
 
 def test_who_explores(result):

@@ -54,6 +54,11 @@ VARIANTS = {
     "legal values from replay": ("rainbow", guarded(Discrete(3)), {"exploration": "top_k"}),
     "softly legal values": ("munchausen_dqn", guarded(Discrete(3)), {"exploration": "boltzmann"}),
     "ranks and noise that lasts": ("iqn", drift(), {"replay": "rank", "noisy": "episode"}),
+    "levels, masks and noise that lasts, remembered": (
+        "r2d2",
+        guarded(Discrete(3)),
+        {"head": "implicit", "noisy": "episode", "memory": "gru", "replay": "rank"},
+    ),
     "a ladder of rates": ("qr_dqn", drift(), {"exploration": "ladder", "layer_norm": True}),
     "the least of ranked distributions": (
         "td3",

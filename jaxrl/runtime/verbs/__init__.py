@@ -14,6 +14,7 @@ from jaxrl.names import unknown
 
 RECORD = {
     "env": ("NAME", "environment: see jaxrl envs"),
+    "dataset": ("FILE", "learn from these data alone; all steps are then gradient steps"),
     "total_steps": ("N", "environment steps of each seed; by default what was tuned"),
     "seed": ("N", "the first seed [0]"),
     "seeds": ("N", "how many seeds to train side by side [1]"),

@@ -22,6 +22,8 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
     made.add_argument("--out", metavar="DIR", help="a new folder for the run [under runs/]")
     made.add_argument("--force", action="store_true", help="replace the run in --out")
     made.add_argument("--resume", metavar="DIR", help="go on with the run in this folder")
+    made.add_argument("--save-dataset", metavar="FILE",
+                      help="at the end write what the first seed's replay holds")  # fmt: skip
     names = "csv,tensorboard,wandb,trackio"
     made.add_argument("--log", metavar="NAMES", default="",
                       help=f"trackers besides the run's own files: {names}")  # fmt: skip
@@ -35,7 +37,7 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     from jaxrl.runtime import devices, folder, trackers
     from jaxrl.runtime.record import record
 
-    values = record_values(options)
+    values = record_values(options, ("save_dataset",))
     if options.resume is not None:
         return _resumed(options, values)
     if "algorithm" not in values:
@@ -44,6 +46,7 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     devices.demand(made.devices)
     choose_threads(made)
     made.training()  # raises what does not go together
+    _check_saving(options, made)
     trackers.chosen(options.log)
     texts = _texts(made)
     path = Path(
@@ -71,8 +74,22 @@ def _resumed(options: argparse.Namespace, values: dict[str, Any]) -> Callable[[]
     devices.demand(run.record.devices)
     choose_threads(run.record)
     _ = run.training  # raises what does not go together
+    _check_saving(options, run.record)
     trackers.chosen(options.log)
     return functools.partial(_run, run.record, run.folder, options, None)
+
+
+def _check_saving(options: argparse.Namespace, made: Any) -> None:
+    """Whether a data set can be written at the end, if one was asked for."""
+    from jaxrl.families.off_policy import OffPolicyConfig
+    from jaxrl.runtime.outputs import output
+
+    if options.save_dataset is None:
+        return
+    output(options.save_dataset, [".safetensors"], "save_dataset")
+    if made.dataset is not None or not isinstance(made.config, OffPolicyConfig):
+        what = made.algorithm if made.dataset is None else f"the data set {made.dataset!r}"
+        raise ValueError(f"save_dataset needs a run that fills a replay buffer, not {what}")
 
 
 def _texts(made: Any) -> dict[str, str]:
@@ -130,6 +147,8 @@ def _run(made: Any, path: Path, options: argparse.Namespace, texts: dict[str, st
             if number := pending():
                 print(f"stopped; go on with: jaxrl train --resume {shlex.quote(str(path))}")
                 return 128 + number
+            if options.save_dataset is not None:
+                _save(made, position, options.save_dataset)
             return _finished(made, position, path)
 
 
@@ -162,13 +181,28 @@ def _trained(made: Any, path: Path, options: argparse.Namespace, pending: Callab
     return position
 
 
+def _save(made: Any, position: Any, out: str) -> None:
+    """Write what the replay of the first seed holds."""
+    import jax
+
+    from jaxrl.families.off_policy import replay
+    from jaxrl.runtime import datasets
+
+    memory = jax.tree.map(lambda x: x[0], position.carried.state.buffer)
+    datasets.save(out, replay(made.config), memory)
+    print(f"data set: {out}")
+
+
 def _finished(made: Any, position: Any, path: Path) -> int:
     """Evaluate, write what is left to write, and say where it is."""
     from jaxrl.runtime import drive, finish
     from jaxrl.runtime.programs import programs
+    from jaxrl.runtime.support import support_warning
 
     functions = programs(made)
     run = finish.finish(made, functions, position, path)
+    if warning := support_warning(run.config, run.metrics):
+        print(f"jaxrl: {warning}", file=sys.stderr)
     steps = functions.training.steps(position.update) * made.seeds
     speed = steps / max(position.seconds, 1e-9)
     seeds = "" if made.seeds == 1 else f" over {made.seeds} seeds"
