@@ -87,6 +87,7 @@ def test_a_reward_model_tells_better_from_worse_and_teaches():
             k_train, k_score, k_say = jax.random.split(key, 3)
             learnt = training(k_train, training.algorithm.init(k_train, start))[0].learner
             asked = task, training.learner, learnt, 100
+            assert training.play is not None
             score = training.play(k_score, *asked).episode_return.mean()
             said = examine(k_say, *asked, greedy=False).episode_return.mean()
             return learnt.params, score, said
