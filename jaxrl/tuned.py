@@ -4,6 +4,48 @@ from typing import Any
 
 Settings = dict[str, Any]
 
+BALANCE: Settings = dict(
+    total_steps=50_000,
+    num_gradients=8,
+    batch_size=64,
+    hidden_sizes=(64, 64),
+    n_step=5,
+    gamma=0.98,
+    polyak=0.01,
+    anneal_lr=True,
+    epsilon_end=0.04,
+)
+"""Of learners of action values on CartPole."""
+
+SWING: Settings = dict(
+    total_steps=100_000,
+    num_gradients=4,
+    batch_size=64,
+    hidden_sizes=(64, 64),
+    n_step=3,
+    lr=5e-4,
+    polyak=0.01,
+    anneal_lr=True,
+    epsilon_end=0.04,
+)
+"""Of the same on Acrobot."""
+
+COSTS: Settings = dict(value_min=-100.0, value_max=0.0)
+"""The support of returns that are sums of costs."""
+
+HILL: Settings = dict(
+    total_steps=120_000,
+    num_gradients=4,
+    hidden_sizes=(128, 128),
+    n_step=3,
+    gamma=0.98,
+    target_period=300,
+    polyak=1.0,
+    capacity=10_000,
+    epsilon_end=0.07,
+)
+"""Of the same on MountainCar: a target that seldom moves is optimistic for long."""
+
 SWING_UP: Settings = dict(
     total_steps=20_000, hidden_sizes=(64, 64), batch_size=128, num_gradients=4
 )
@@ -214,29 +256,20 @@ TUNED: dict[str, dict[str, Settings]] = {
             normalise_reward=True,
         ),
     },
-    "dqn": {
-        "CartPole-v1": dict(
-            total_steps=50_000,
-            num_gradients=4,
-            hidden_sizes=(128, 128),
-            lr=2e-3,
-            anneal_lr=True,
-            gamma=0.98,
-            target="double",
-            target_period=200,
-            polyak=1.0,
-            huber_delta=100.0,
-            epsilon_end=0.04,
-        ),
-        "Acrobot-v1": dict(
-            total_steps=100_000,
-            num_gradients=4,
-            batch_size=64,
-            n_step=3,
-            target="double",
-            anneal_lr=True,
-            polyak=0.01,
-        ),
+    "dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "double_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "c51": {
+        "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
+        "Acrobot-v1": SWING | COSTS,
+        "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
+    },
+    "qr_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "iqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "munchausen_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "rainbow": {
+        "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
+        "Acrobot-v1": SWING | COSTS,
+        "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
     },
     "ddpg": {
         "Pendulum-v1": SWING_UP,
