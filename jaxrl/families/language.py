@@ -147,7 +147,7 @@ def voice(model: LanguageModel, task: Task, temperature: Scalar, early_stop: boo
 def spoken(text: Text, pad: int) -> tuple[Prompts, Response]:
     """A text as what was asked and said, for a model to read."""
     prompt, prompt_mask, token, mask = prompts_last(text)
-    token = jnp.where(mask, token, pad)  # what is masked may be no token at all
+    token = jnp.where(mask, jnp.asarray(token), pad)  # what is masked may be no token at all
     index = jnp.arange(len(text.token), dtype=jnp.int32)
     response = Response(token, mask, jnp.zeros(mask.shape), mask.any(0))
     return Prompts(prompt, prompt_mask, index), response

@@ -122,7 +122,8 @@ def arranged(parts: Parts, state: LearnerState, data: Answers) -> tuple[Batch, A
     def valued(text: Text) -> Array:
         return prompts_first(parts.critic.value(state.params["critic"], text))
 
-    value = jnp.where(mask, prompts_last(by_parts(valued, text, num_parts)), 0.0)
+    value = jnp.asarray(prompts_last(by_parts(valued, text, num_parts)))
+    value = jnp.where(mask, value, 0.0)
     reward = kl_reward(data.reward, old, ref, mask, state.slots, parts.score_clip)
     advantage = masked_gae(reward, value, mask, parts.gamma, parts.lam)
     target = jnp.where(mask, advantage + value, 0.0)

@@ -38,7 +38,7 @@ def tiny_model(vocabulary=VOCABULARY, width=WIDTH):
         return mixed(params["own"][token], jnp.cumsum(past, 0), count)
 
     def prefill(params, token, mask):
-        past = jnp.where(mask[..., None], params["past"][token], 0.0).sum(0)
+        past = jnp.sum(jnp.where(mask[..., None], params["past"][token], 0.0), 0)
         return (past, mask.sum(0, dtype=jnp.float32)), hidden(params, token, mask)[-1]
 
     def follow(params, prefix, token):

@@ -64,7 +64,7 @@ def slope():
 
     def loss(params, questions, answers):
         log_prob = reading("qwen2")(params, questions, answers)[3]
-        return jnp.where(answers.mask, log_prob, 0.0).sum()
+        return jnp.sum(jnp.where(answers.mask, log_prob, 0.0))
 
     return jax.jit(jax.grad(loss))
 
