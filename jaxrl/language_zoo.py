@@ -18,6 +18,7 @@ class LanguageEntry(NamedTuple):
     config: Any
     learner: Any  # config, setting -> Learner
     loop: Any  # config, task, learner -> Algorithm
+    policy: Any = lambda learnt: learnt.params  # LearnerState -> parameters of who answers
 
 
 def _prompted(config: lm_grpo.Config, task: Task, learner: Learner) -> Algorithm:

@@ -66,7 +66,7 @@ def make_language_train(
     algorithm, learner = build_language(config, setting)
     every = None if evaluate_every is None else max(1, evaluate_every // per_update)
     run_of = (num_updates, per_update, every, num_eval)
-    return Training(algorithm, learner, task, *run_of, play=examine)
+    return Training(algorithm, learner, task, *run_of, play=examine, num_tests=num_tests)
 
 
 def examine(

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from jaxrl.runtime.statistics import decimals
+
 Mode = Literal["auto", "plain", "quiet"]
 Report = Callable[[int, np.ndarray], None]
 """Takes the steps of each seed so far, and the latest return of each, NaN before the first."""
@@ -109,12 +111,12 @@ def spread(returns: np.ndarray) -> str:
 
 
 def short(x: float) -> str:
-    """A score with one decimal where that is of interest.
+    """A score with as many decimals as are of interest.
 
-    >>> short(9.47), short(-1234.5)
-    ('9.5', '-1234')
+    >>> short(0.845), short(9.47), short(-1234.5)
+    ('0.845', '9.5', '-1234')
     """
-    return f"{x:.1f}" if abs(x) < 100 else f"{x:.0f}"
+    return f"{x:.0f}" if abs(x) >= 100 else decimals(x)[0]
 
 
 def thousands(number: float) -> str:

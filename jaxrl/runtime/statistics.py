@@ -22,6 +22,16 @@ def iqm(scores: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(scores).any(-1), np.nan, middle)  # sorting would put NaN at the top
 
 
+def decimals(*numbers: float) -> list[str]:
+    """Scores as texts: with three decimals where all lie within ±1, as shares do, else with one.
+
+    >>> decimals(0.845, 0.25), decimals(0.5, 498.25)
+    (['0.845', '0.250'], ['0.5', '498.2'])
+    """
+    places = 3 if np.nanmax(np.abs([0.0, *numbers])) <= 1 else 1
+    return [f"{x:.{places}f}" for x in numbers]
+
+
 def bootstrap_interval(
     scores: np.ndarray,
     statistic: Statistic = iqm,

@@ -1,0 +1,158 @@
+"""Language models on the command line: trained, stopped, loaded, asked, compared, and started from."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+import jaxrl
+from jaxrl.language_zoo import LANGUAGE, language_config
+from jaxrl.runtime import start
+from jaxrl.runtime.cli import main
+from jaxrl.runtime.record import read_yaml, record, write_yaml
+from jaxrl.train_language import make_language_train
+from tests.sentences import hold_sentence
+
+TASK = "--env addition --env-param digits=1 --env-param num_test=20"
+SIZES = "--num-layers 1 --width 8 --num-heads 2 --num-prompts 4 --group-size 4"
+SMALL = f"{TASK} {SIZES} --total-steps 160 --demonstration-steps 20 --no-cache"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A trained run of two seeds."""
+    path = tmp_path_factory.mktemp("language") / "run"
+    words = f"train lm_grpo {SMALL} --seeds 2 --devices 1 --evaluate-every 80 --quiet"
+    assert main(f"{words} --out {path}".split()) == 0
+    return path
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_a_file_gives_back_what_was_written(name, tmp_path) -> None:
+    made = record({"algorithm": name, "env": "any", "env_params": {"digits": 3}, "start": "a/b"})
+    (tmp_path / "a.yaml").write_text(write_yaml(made))
+    assert record(read_yaml(tmp_path / "a.yaml")) == made
+
+
+def test_a_run_is_the_one_of_make_language_train(folder) -> None:
+    config = language_config(
+        "lm_grpo",
+        **{"num_layers": 1, "width": 8, "num_heads": 2, "num_prompts": 4, "group_size": 4},
+        demonstration_steps=20,
+    )
+    training = make_language_train(
+        config, "addition", 160, 80, task_params={"digits": 1, "num_test": 20}
+    )
+    metrics = jax.jit(training)(jax.random.key(1))[1]
+    ours = jaxrl.load(folder).metrics
+    assert ours["steps"].tolist() == [80, 160]
+    for name in ("episode_return", "entropy", "eval_return", "generated_tokens"):
+        np.testing.assert_allclose(ours[name][1], metrics[name].mean, rtol=1e-3, atol=1e-5)
+
+
+def test_it_goes_on_where_it_stopped_and_changes_no_bit(folder, tmp_path) -> None:
+    shutil.copytree(folder, tmp_path / "run")
+    old = jaxrl.load(folder)
+    checkpoints = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    assert [int(path.stem) for path in checkpoints] == [5, 10]
+    checkpoints[-1].unlink()
+    for name in ("policy.safetensors", "evaluation.json"):
+        (tmp_path / "run" / name).unlink()
+    assert main("train --resume run --quiet --no-cache".split()) == 0
+    for name in ("metrics.jsonl", "policy.safetensors", "evaluation.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (folder / name).read_bytes()
+    assert jaxrl.load("run").state(1).num_tokens == old.state(1).num_tokens > 0
+
+
+def test_it_answers_greedily_and_by_chance(folder) -> None:
+    run = jaxrl.load(folder)
+    prompts = ["1+2=", "3+4=", "9+9="]
+    answers = run.answer(prompts, seed=1)
+    assert answers == [run.answer(prompt, seed=1) for prompt in prompts]
+    assert all(isinstance(text, str) and len(text) <= 4 for text in answers)
+    drawn = [run.answer("1+2=", jax.random.key(i)) for i in range(8)]
+    assert len(set(drawn)) > 1 and drawn[0] == run.answer("1+2=", jax.random.key(0))
+    for wrong, sentence in (("1+2+3=", "text must be of 1 to 4 tokens, not 6"), ("a", "text must")):
+        with pytest.raises(ValueError) as error:
+            run.answer(wrong)
+        hold_sentence(str(error.value), sentence)
+    with pytest.raises(ValueError) as error:
+        run.act(np.zeros(4))
+    hold_sentence(str(error.value), "lm_grpo answers prompts")
+
+
+def test_the_verbs_speak_of_prompts_and_responses(folder, tmp_path, capsys) -> None:
+    card = (folder / "README.md").read_text()
+    assert "160 responses of lm_grpo" in card and "2 seeds of 20 prompts each" in card
+    assert "run.answer('" in card and "jaxrl render" not in card
+    score = (jaxrl.load(folder).evaluation or {})["per_seed"][1]["mean_return"]
+    assert main(f"eval {folder}".split()) == 0
+    assert f"seed 1: {score:.3f} ± " in capsys.readouterr().out
+    assert main(f"eval {folder} --stochastic --episodes 5 --json".split()) == 0
+    assert '"num_episodes": 5' in capsys.readouterr().out
+    assert main(f"compare {folder} {folder}".split()) == 0
+    assert "addition digits=1 num_test=20" in capsys.readouterr().out
+    assert main(f"plot {folder} --metric eval_return --out a.svg".split()) == 0
+    assert "responses of each seed" in (tmp_path / "a.svg").read_text()
+
+
+def test_another_run_starts_from_its_policy(folder, capsys) -> None:
+    words = f"train lm_rloo {SMALL} --num-minibatches 1 --lr 0 --start {folder}"
+    assert main(f"{words} --evaluate-every 80 --out next".split()) == 0
+    assert "next: jaxrl plot next, jaxrl eval next" in capsys.readouterr().out
+    old, new = jaxrl.load(folder), jaxrl.load("next")
+    assert new.record.start == str(folder)
+    learnt = new.learner_state().params, old.learner_state().params
+    jax.tree.map(np.testing.assert_array_equal, *learnt)
+    score = max(row["mean_return"] for row in (old.evaluation or {})["per_seed"])
+    np.testing.assert_allclose(new.metrics["eval_return"], score, rtol=1e-6)
+
+
+def test_a_sweep_starts_from_it_too(folder, tmp_path) -> None:
+    words = f"sweep lm_grpo {SMALL} --seeds 2 --grid lr=0,1e-2 --start {folder} --out s --quiet"
+    assert main(words.split()) == 0
+    lines = (tmp_path / "s" / "sweep.csv").read_text().splitlines()
+    assert len(lines) == 5 and lines[0].startswith("lr,seed,final")
+    assert record(read_yaml(tmp_path / "s" / "best.yaml")).start == str(folder)
+
+
+def test_tokens_are_compared_as_texts(folder) -> None:
+    made = jaxrl.load(folder).record
+    other = made._replace(env="sorting", env_params={}, start=str(folder))
+    with pytest.raises(ValueError) as error:
+        start.start(other)
+    hold_sentence(str(error.value), "start must be a run on the tokens of sorting", "addition")
+
+
+MISTAKES = (
+    ("train ppo --env addition", "env must be an environment", "CartPole-v1", "not 'addition'"),
+    ("train lm_grpo --env CartPole-v1", "no task 'CartPole-v1'", "addition, countdown"),
+    ("train lm_grpo --env adition", "no task 'adition'", "the closest are addition"),
+    ("train lm_gppo --env addition", "no algorithm 'lm_gppo'", "lm_grpo"),
+    (f"train lm_grpo {TASK} --env-param digit=2", "no parameter 'digit' of addition", "digits"),
+    (f"train lm_grpo {SMALL} --group-size 1", "lm_grpo.group_size must be at least 2"),
+    (f"train lm_grpo {SMALL} --total-steps 3", "num_prompts × group_size = 16, not 3"),
+    (f"train lm_grpo {SMALL} --width 9", "lm_grpo.width must be a multiple of num_heads"),
+    (f"train lm_grpo {SMALL} --start nowhere", "'nowhere' is no run's folder"),
+    (f"train lm_grpo {SMALL} --width 16 --start {{run}}", "width must be 8 as in", "not 16"),
+    (f"train lm_grpo {SMALL} --dataset a", "dataset needs an algorithm that learns from replay"),
+    ("train ppo --env CartPole-v1 --start {run}", "start needs an algorithm that trains a lang"),
+    ("eval {run} --episodes 21", "episodes must be at most the 20 prompts held out, not 21"),
+    ("export {run}", "export must be of a policy that acts, not of lm_grpo"),
+    ("render {run}", "render must be of Acrobot-v1", "not of 'addition'"),
+    (f"sweep lm_grpo {SMALL} --grid width=8,16", "lm_grpo.width is static"),
+)
+
+
+@pytest.mark.parametrize(("line", "words"), [(line, w) for line, *w in MISTAKES], ids=str)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(line, words, folder, tmp_path, capsys):
+    assert main(line.format(run=folder).split()) == 2
+    out, err = capsys.readouterr()
+    assert not out and not list(tmp_path.iterdir())
+    hold_sentence(err.strip(), *words)
