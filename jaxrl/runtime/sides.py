@@ -98,9 +98,8 @@ LANGUAGES = Side(
 
 def side(config: Any) -> Side:
     """The side that an algorithm's name or its configuration is on."""
-    if isinstance(config, str) and config not in zoo.ZOO.keys() | LANGUAGE.keys():
-        raise ValueError(unknown("algorithm", config, [*zoo.ZOO, *LANGUAGE]))
-    of_language = (
-        config in LANGUAGE if isinstance(config, str) else isinstance(config, LanguageConfig)
-    )
-    return LANGUAGES if of_language else ENVIRONMENTS
+    if not isinstance(config, str):
+        return LANGUAGES if isinstance(config, LanguageConfig) else ENVIRONMENTS
+    if config not in (known := [*zoo.ZOO, *LANGUAGE]):
+        raise ValueError(unknown("algorithm", config, known))
+    return LANGUAGES if config in LANGUAGE else ENVIRONMENTS

@@ -1,6 +1,7 @@
 """What a handful of seeds says: interquartile mean and bootstrap interval."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def iqm(scores: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(scores).any(-1), np.nan, middle)  # sorting would put NaN at the top
 
 
-def decimals(*numbers: float) -> list[str]:
+def decimals(*numbers: Any) -> list[str]:
     """Scores as texts: with three decimals where all lie within ±1, as shares do, else with one.
 
     >>> decimals(0.845, 0.25), decimals(0.5, 498.25)

@@ -89,7 +89,6 @@ def sweep(
     total_steps: int | None = None,
     max_lanes: int | None = None,
     report: Report | None = None,
-    start: tuple[PyTree, ...] = (),
     **options: Any,
 ) -> Sweep:
     """Train every configuration with every seed, all of them as lanes of one compiled function.
@@ -104,12 +103,12 @@ def sweep(
       seed: the first seed; the others count on from it.
       max_lanes: how many runs at most at once; by default what half of the memory holds.
       report: told from time to time the steps of each lane, and the returns of those at work.
-      start: of a language model the parameters to start from, alone in a tuple.
-      options: what else `make_train` takes, as `evaluate_every`.
+      options: what else `make_train` takes, as `evaluate_every`; and as `start`, what
+        `Training.begin` takes besides its key.
     """
     checks.at_least(1, num_seeds=num_seeds, max_lanes=1 if max_lanes is None else max_lanes)
     checks.at_least(0, seed=seed)
-    ours = side(config)
+    ours, start = side(config), options.pop("start", ())
     if isinstance(config, str):
         config, default_steps = ours.settings(config, env)
         total_steps = default_steps if total_steps is None else total_steps

@@ -18,7 +18,7 @@ RECORD = {
     "dataset": ("FILE", "learn from these data alone; all steps are then gradient steps"),
     "total_steps": (
         "N",
-        "environment steps, or responses, of each seed; by default what was tuned",
+        "environment steps or responses of each seed; by default as tuned",
     ),
     "seed": ("N", "the first seed [0]"),
     "seeds": ("N", "how many seeds to train side by side [1]"),

@@ -12,7 +12,7 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     made = Parser(prog="jaxrl eval", description=__doc__)
     made.add_argument("run", help="folder of a run")
-    made.add_argument("--episodes", metavar="N", 
+    made.add_argument("--episodes", metavar="N",
                       help="of each seed [100, or all prompts held out]")  # fmt: skip
     made.add_argument("--seed", metavar="N", help="one seed of the run only [all of them]")
     made.add_argument("--luck", metavar="N", default="0", help="seed of the episodes [0]")
