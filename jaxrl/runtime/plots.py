@@ -44,7 +44,9 @@ LABELS = {
 INTERVAL = "IQM of the seeds, 95 % interval"
 
 
-def curve(path: Path, metrics: dict[str, np.ndarray], title: str, steps: str) -> None:
+def curve(
+    path: Path, metrics: dict[str, np.ndarray], title: str, steps: str = "environment steps"
+) -> None:
     """The learning curve of one run: every seed, their IQM, and the evaluations if there are any.
 
     Args:

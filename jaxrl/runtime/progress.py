@@ -10,8 +10,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from jaxrl.runtime.statistics import decimals
-
 Mode = Literal["auto", "plain", "quiet"]
 Report = Callable[[int, np.ndarray], None]
 """Takes the steps of each seed so far, and the latest return of each, NaN before the first."""
@@ -116,7 +114,8 @@ def short(x: float) -> str:
     >>> short(0.845), short(9.47), short(-1234.5)
     ('0.845', '9.5', '-1234')
     """
-    return f"{x:.0f}" if abs(x) >= 100 else decimals(x)[0]
+    places = 0 if abs(x) >= 100 else 1 if abs(x) >= 1 else 3
+    return f"{x:.{places}f}"
 
 
 def thousands(number: float) -> str:

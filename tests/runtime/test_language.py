@@ -124,6 +124,12 @@ def test_a_sweep_starts_from_it_too(folder, tmp_path) -> None:
     assert record(read_yaml(tmp_path / "s" / "best.yaml")).start == str(folder)
 
 
+def test_the_other_function_says_which_one_trains_it() -> None:
+    with pytest.raises(ValueError) as error:
+        jaxrl.make_train("lm_grpo", env="addition")
+    hold_sentence(str(error.value), "lm_grpo learns from prompts", "make_language_train")
+
+
 def test_tokens_are_compared_as_texts(folder) -> None:
     made = jaxrl.load(folder).record
     other = made._replace(env="sorting", env_params={}, start=str(folder))
