@@ -18,9 +18,9 @@ import numpy as np
 
 from jaxrl.runtime import checkpoint, folder
 from jaxrl.runtime.folder import CHECKPOINTS, CLOCK, METRICS, Lines
+from jaxrl.runtime.others import start
 from jaxrl.runtime.programs import Programs
 from jaxrl.runtime.record import Record
-from jaxrl.runtime.start import start
 from jaxrl.train import Carried
 from jaxrl.types import Metrics
 

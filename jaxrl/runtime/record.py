@@ -17,7 +17,7 @@ COUNTS = {"total_steps": 1, "seed": 0, "seeds": 1, "devices": 1}
 """Whole numbers of a record, and their least values."""
 
 OPTIONAL_COUNTS = {"evaluate_every": 1, "checkpoint_every": 1}
-PATHS = ("dataset", "start")
+PATHS = ("dataset", "start", "reward")
 NAMES = ("algorithm", "env", "env_params", *PATHS, *COUNTS, *OPTIONAL_COUNTS)
 
 
@@ -29,6 +29,7 @@ class Record(NamedTuple):
     env_params: dict[str, Any]
     dataset: str | None  # a file to learn from in place of acting
     start: str | None  # the folder of a run, with whose policy this one begins
+    reward: str | None  # that of a run whose reward model takes the place of the task's reward
     total_steps: int
     seed: int
     seeds: int
@@ -42,10 +43,16 @@ class Record(NamedTuple):
         config = self.config if config is None else config
         budget, params = (self.total_steps, self.evaluate_every), self.env_params
         if self.dataset is None:
-            ours = side(config)
-            return ours.train(config, ours.world(self.env, **params), *budget)
+            return side(config).train(config, self.world(), *budget)
         data = datasets.rows(self.dataset, config, self.env, self.env_params)
         return make_offline(config, self.env, data, *budget, env_params=params)
+
+    def world(self) -> Any:
+        """The environment, or the task with whatever takes the place of its reward."""
+        from jaxrl.runtime.others import judged  # which knows runs, which know records
+
+        world = side(self.config).world(self.env, **self.env_params)
+        return world if self.reward is None else judged(world, self.reward)
 
     def flat(self) -> dict[str, Any]:
         """All names and values, the fields of the configuration among them."""
@@ -129,6 +136,7 @@ def _check_paths(algorithm: str, paths: Mapping[str, str | None]) -> None:
 _NEEDED = {
     "dataset": (ENVIRONMENTS, "learns from replay"),
     "start": (LANGUAGES, "trains a language model"),
+    "reward": (LANGUAGES, "trains a language model"),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxrl.runtime.verbs import Parser, algorithm_options, record_values
 
-FIELDS = ("env", "start", "total_steps", "seed", "seeds", "evaluate_every")
+FIELDS = ("env", "start", "reward", "total_steps", "seed", "seeds", "evaluate_every")
 
 
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -29,13 +29,14 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
 def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Understand and check all of a sweep."""
     from jaxrl.runtime import devices, folder
+    from jaxrl.runtime.others import check, start
     from jaxrl.runtime.record import record, write_yaml
-    from jaxrl.runtime.start import start
 
     values = record_values(options, ("grid", "random", "range"))
     base = record(values)
     devices.offer(devices.num_cores())
     base.training()
+    check(base)
     begun = start(base)
     configs = _configs(base, options)
     name = folder.fresh_name(f"sweep-{base.algorithm}", base.env, write_yaml(base))
@@ -94,12 +95,11 @@ def _sweep(base: Any, begun: Any, configs: Any, path: Path, options: argparse.Na
     with progress(total, lanes, "quiet" if options.quiet else "auto") as report:
         table = sweep(
             configs,
-            base.env,
+            base.world(),
             num_seeds=base.seeds,
             seed=base.seed,
             total_steps=base.total_steps,
             evaluate_every=base.evaluate_every,
-            env_params=base.env_params,
             start=begun,
             report=report,
         )

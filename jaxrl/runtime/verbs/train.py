@@ -32,8 +32,8 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
 def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Understand and check all of a run."""
     from jaxrl.runtime import devices, folder, trackers
+    from jaxrl.runtime.others import check
     from jaxrl.runtime.record import record
-    from jaxrl.runtime.start import start
 
     values = record_values(options, ("save_dataset",))
     if options.resume is not None:
@@ -44,7 +44,7 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     devices.demand(made.devices)
     choose_threads(made)
     made.training()  # raises what does not go together
-    start(made)
+    check(made)
     _check_saving(options, made)
     trackers.chosen(options.log)
     texts = _texts(made)
@@ -57,8 +57,9 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
 
 def _resumed(options: argparse.Namespace, values: dict[str, Any]) -> Callable[[], int]:
     """Check that a run may go on, and that the options ask for nothing else than it is."""
-    from jaxrl.runtime import devices, trackers
+    from jaxrl.runtime import checkpoint, devices, folder, trackers
     from jaxrl.runtime.load import load
+    from jaxrl.runtime.others import check
     from jaxrl.runtime.record import record
 
     if options.out is not None or options.force:
@@ -73,6 +74,7 @@ def _resumed(options: argparse.Namespace, values: dict[str, Any]) -> Callable[[]
     devices.demand(run.record.devices)
     choose_threads(run.record)
     _ = run.training  # raises what does not go together
+    check(run.record, begins=not checkpoint.newest_first(run.folder / folder.CHECKPOINTS))
     _check_saving(options, run.record)
     trackers.chosen(options.log)
     return functools.partial(_run, run.record, run.folder, options, None)
