@@ -121,7 +121,7 @@ def test_another_run_starts_from_its_policy(trained_run, capsys) -> None:
 def judge(tmp_path_factory):
     """A run of a reward model that has learnt nothing."""
     path = tmp_path_factory.mktemp("judge") / "run"
-    changes = {"algorithm": "lm_reward", "seeds": 1, "start": None}
+    changes = {"algorithm": "lm_reward", "seeds": 1, "online": True}
     folder.create(path, {folder.CONFIG: write_yaml(record(MADE | changes))})
     init = jax.jit(lambda key: jaxrl.load(path).learner.init(key, None)._replace(opt_state=()))
     learnt = jax.tree.map(lambda x: x[None], init(jax.random.key(0)))
