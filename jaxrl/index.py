@@ -175,13 +175,17 @@ def catalogue(root: Path) -> str:
     from jaxrl import zoo
     from jaxrl.envs import gymnax_env
     from jaxrl.envs.gymnax import registered
+    from jaxrl.language_zoo import LANGUAGE
+    from jaxrl.tasks import TASKS
 
     listed = {}
-    for name, module, changes in algorithms(root):
-        config = zoo.ZOO[name].config
+    for name, module, changes in (*algorithms(root), *algorithms(root, "LANGUAGE")):
+        config = (LANGUAGE if name in LANGUAGE else zoo.ZOO)[name].config
+        spaces = {} if name in LANGUAGE else _action_spaces()
+        kinds = [kind for kind, space in spaces.items() if _takes(config, space)]
         listed[name] = {
             "summary": _parsed_algorithm(root, module)[1][0] + f" With {changes}." * bool(changes),
-            "actions": [kind for kind, space in _action_spaces().items() if _takes(config, space)],
+            "actions": kinds or ["text"],
             "fields": _fields(config),
             "tuned": zoo.TUNED.get(name, {}),
         }
@@ -190,7 +194,8 @@ def catalogue(root: Path) -> str:
         name: {"observation": in_words(space.observation), "action": in_words(space.action)}
         for name, space in spaces.items()
     }
-    content = {"algorithms": listed, "environments": environments}
+    tasks = {name: _task_in_words(make()) for name, make in TASKS.items()}
+    content = {"algorithms": listed, "environments": environments, "tasks": tasks}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -257,6 +262,15 @@ def in_words(space: Any) -> str:
     if len(low) > 1 or len(high) > 1 or max(-low[0], high[0]) > LARGEST_SHOWN:
         return numbers
     return f"{numbers} in [{low[0]:g}, {high[0]:g}]"
+
+
+def _task_in_words(task: Any) -> dict[str, str]:
+    """What a task asks, and what it takes for an answer, as `in_words`."""
+    from jaxrl.tasks import prompt_texts
+
+    prompt, size = prompt_texts(task.tokenizer, task.test)[0], task.vocabulary.size
+    answer = f"text of {task.num_tokens} tokens at most, of {size}"
+    return {"observation": f"text, as {prompt}", "action": answer}
 
 
 def _order(name: str) -> tuple[bool, str]:

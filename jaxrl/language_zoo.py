@@ -12,7 +12,7 @@ from jaxrl.families.shown import kept, shown
 from jaxrl.loops.prompted import Plan, prompted
 from jaxrl.names import unknown
 from jaxrl.text import Task
-from jaxrl.types import Algorithm, Learner
+from jaxrl.types import Algorithm, Learner, LearnerState, PyTree
 
 
 class LanguageEntry(NamedTuple):
@@ -23,6 +23,11 @@ class LanguageEntry(NamedTuple):
     loop: Any  # config, task, learner -> Algorithm
     examine: Any = None  # config, setting -> how it is evaluated, as by `lm_reward.examine`; None
     # for the reward of greedy responses
+    policy: Any = lambda learnt: learnt.params  # LearnerState -> parameters of who answers
+
+
+def _target(learnt: LearnerState) -> PyTree:
+    return learnt.target
 
 
 def _prompted(config: lm_grpo.Config, task: Task, learner: Learner) -> Algorithm:
@@ -63,16 +68,28 @@ def _compared(config: lm_dpo.Config | lm_reward.Config, task: Task, learner: Lea
     return prompted(task, learner, _plan(config))
 
 
+_JUDGED = _compared, lm_reward.examine, _target
+
 LANGUAGE: dict[str, LanguageEntry] = {
     "lm_sft": LanguageEntry(lm_sft.Config(), lm_sft.learner, _imitated),
-    "lm_reward": LanguageEntry(lm_reward.Config(), lm_reward.learner, _compared, lm_reward.examine),
+    "lm_reward": LanguageEntry(lm_reward.Config(), lm_reward.learner, *_JUDGED),
     "lm_reward_pairs": LanguageEntry(
-        lm_reward.Config(ranking="all_pairs"), lm_reward.learner, _compared, lm_reward.examine
+        lm_reward.Config(ranking="all_pairs"),
+        lm_reward.learner,
+        _compared,
+        lm_reward.examine,
+        _target,
     ),
     "lm_reward_ranks": LanguageEntry(
-        lm_reward.Config(ranking="plackett_luce"), lm_reward.learner, _compared, lm_reward.examine
+        lm_reward.Config(ranking="plackett_luce"),
+        lm_reward.learner,
+        _compared,
+        lm_reward.examine,
+        _target,
     ),
-    "lm_ppo": LanguageEntry(lm_ppo.Config(), lm_ppo.learner, _told),
+    "lm_ppo": LanguageEntry(
+        lm_ppo.Config(), lm_ppo.learner, _told, policy=lambda learnt: learnt.params["actor"]
+    ),
     "lm_dpo": LanguageEntry(lm_dpo.Config(), lm_dpo.learner, _compared),
     "lm_cdpo": LanguageEntry(lm_dpo.Config(smoothing=0.1), lm_dpo.learner, _compared),
     "lm_robust": LanguageEntry(

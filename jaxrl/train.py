@@ -47,7 +47,8 @@ class Carried(NamedTuple):
 class Training:
     """A training run: calling it with a key trains; its parts let a host train in pieces.
 
-    `total_steps` is the budget, rounded down to whole updates of `steps_per_update` steps.
+    `total_steps` is the budget, rounded down to whole updates of `steps_per_update` steps; where a
+    language model is trained, steps are responses.
     """
 
     algorithm: Algorithm
@@ -59,6 +60,7 @@ class Training:
     num_eval_episodes: int = 16
     first_steps: int = 0  # before the first update
     play: Callable[..., "Evaluation"] | None = None  # how episodes are played; None for the usual
+    num_tests: int | None = None  # how many episodes differ at all; None for no end of them
 
     @property
     def total_steps(self) -> int:
@@ -95,9 +97,13 @@ class Training:
         carried, metrics = self.close(self.advance(Carried(state, blank), num_updates))
         return carried.state, metrics
 
-    def begin(self, key: Array) -> Carried:
-        """The start of training, for a host that drives it with `advance` and `close`."""
-        state = self.algorithm.init(key)
+    def begin(self, key: Array, *start: PyTree) -> Carried:
+        """The start of training, for a host that drives it with `advance` and `close`.
+
+        Args:
+          start: parameters that a language model starts from, in place of fresh ones.
+        """
+        state = self.algorithm.init(key, *start)
         return Carried(state, nothing(self.algorithm, state))
 
     def advance(self, carried: Carried, num_updates: Array) -> Carried:
@@ -118,8 +124,13 @@ class Training:
     def score(self, state: LoopState, offset: int, num_episodes: int) -> "Evaluation":
         """Greedy episodes, on a key that training does not use; another offset, another key."""
         key = jax.random.fold_in(state.eval_key, state.num_updates + offset)
-        played = self.play or play
-        return played(key, self.env, self.learner, state.learner, num_episodes)
+        return self.played(key, state.learner, num_episodes)
+
+    def played(
+        self, key: Array, learnt: LearnerState, num_episodes: int, greedy: bool = True
+    ) -> "Evaluation":
+        """Episodes by what was learnt."""
+        return (self.play or play)(key, self.env, self.learner, learnt, num_episodes, greedy)
 
 
 def make_train(
@@ -201,7 +212,7 @@ def _understood(
     else:
         default_steps = zoo.DEFAULT_STEPS
     total_steps = default_steps if total_steps is None else total_steps
-    validate(config)
+    zoo.entry(validate(config))  # raises where none is known
     made = make(env, **(env_params or {}))
     check(config, made.spaces)
     checks.at_least(1, total_steps=total_steps)

@@ -67,7 +67,8 @@ def make_language_train(
     algorithm, learner = build_language(config, setting)
     every = None if evaluate_every is None else max(1, evaluate_every // per_update)
     run_of = (num_updates, per_update, every, num_eval)
-    return Training(algorithm, learner, task, *run_of, play=examination(config, setting))
+    play = examination(config, setting)
+    return Training(algorithm, learner, task, *run_of, play=play, num_tests=num_tests)
 
 
 def examination(config: Any, setting: LanguageSetting) -> Callable[..., Evaluation]:
@@ -78,9 +79,14 @@ def examination(config: Any, setting: LanguageSetting) -> Callable[..., Evaluati
     examined = own(config, setting)
 
     def play(
-        key: Array, task: Task, learner: Learner, learnt: LearnerState, num_episodes: int
+        key: Array,
+        task: Task,
+        learner: Learner,
+        learnt: LearnerState,
+        num_episodes: int,
+        greedy: bool = True,
     ) -> Evaluation:
-        del task  # the setting's
+        del task, greedy  # the setting's; an algorithm's own examination has but one way
         return Evaluation(*examined(key, learner, learnt, num_episodes))
 
     return play

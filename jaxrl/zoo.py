@@ -28,6 +28,7 @@ from jaxrl.families.off_policy import (
     plain,
     replay,
 )
+from jaxrl.language_zoo import LANGUAGE
 from jaxrl.loops import Pace, episodic, off_policy, offline, on_policy
 from jaxrl.tuned import TUNED
 from jaxrl.types import Algorithm, Env, Learner, Transition
@@ -201,6 +202,8 @@ DEFAULT_STEPS = 500_000
 def entry(config: Any) -> Entry:
     """The entry that a name or a configuration belongs to."""
     if isinstance(config, str):
+        if config in LANGUAGE:
+            raise ValueError(f"{config} learns from prompts: jaxrl.make_language_train trains it")
         if config not in ZOO:
             raise ValueError(unknown("algorithm", config, ZOO))
         return ZOO[config]

@@ -26,13 +26,13 @@ class Algorithm(NamedTuple):
     """An algorithm, as it is listed."""
 
     summary: str
-    actions: list[str]  # kinds of action spaces
+    actions: list[str]  # kinds of action spaces; "text" of language models
     fields: dict[str, Field]
     tuned: dict[str, dict[str, Any]]  # environment -> what differs from the defaults
 
 
 class Environment(NamedTuple):
-    """What an environment shows and takes, in words."""
+    """What an environment or a task shows and takes, in words."""
 
     observation: str
     action: str
@@ -59,7 +59,16 @@ def algorithm(name: str) -> Algorithm:
 
 def environments() -> dict[str, Environment]:
     """The environments that go by a name."""
-    listed = _content()["environments"]
+    return _environments("environments")
+
+
+def tasks() -> dict[str, Environment]:
+    """The tasks of language that go by a name."""
+    return _environments("tasks")
+
+
+def _environments(kind: str) -> dict[str, Environment]:
+    listed = _content()[kind]
     return {name: Environment(**values) for name, values in listed.items()}
 
 

@@ -13,6 +13,7 @@ from jaxrl.runtime import atomic
 from jaxrl.runtime.load import Run
 from jaxrl.runtime.statistics import (
     bootstrap_interval,
+    decimals,
     improvement,
     improvement_interval,
     iqm,
@@ -144,13 +145,13 @@ def lines(comparison: Comparison) -> list[list[str]]:
     made = [["run", "algorithm", "seeds", "IQM [95 %]", "P(beats first)", "steps", "seconds"]]
     for row in comparison.rows:
         beats = (row.improvement, row.improvement_low, row.improvement_high)
-        score = (row.score, row.score_low, row.score_high)
+        score = decimals(row.score, row.score_low, row.score_high)
         made.append(
             [
                 row.run,
                 row.algorithm,
                 str(row.seeds),
-                "{:.1f} [{:.1f}, {:.1f}]".format(*score),
+                "{} [{}, {}]".format(*score),
                 "{:.2f} [{:.2f}, {:.2f}]".format(*beats) if len(made) > 1 else "–",
                 "never" if np.isnan(row.steps) else f"{row.steps:,.0f}",
                 "–" if np.isnan(row.seconds) else f"{row.seconds:,.1f}",

@@ -64,7 +64,8 @@ def script(shell: str) -> str:
 def _words() -> dict[str, str]:
     """The parts of the function that knows the words."""
     algorithms = " ".join(catalogue.algorithms())
-    values = {"--env": " ".join(catalogue.environments()), "--log": " ".join(KINDS)} | _choices()
+    envs = " ".join((*catalogue.environments(), *catalogue.tasks()))
+    values = {"--env": envs, "--log": " ".join(KINDS)} | _choices()
     second = {"|".join((*cli.OF_WORDS, "bench")): algorithms, "completion": " ".join(SHELLS)}
     return {
         "verbs": " ".join(cli.VERBS),

@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxrl.runtime import checkpoint, folder
 from jaxrl.runtime.folder import CHECKPOINTS, CLOCK, METRICS, Lines
+from jaxrl.runtime.others import start
 from jaxrl.runtime.programs import Programs
 from jaxrl.runtime.record import Record
 from jaxrl.train import Carried
@@ -61,7 +62,7 @@ def journal(path: Path) -> Journal:
 def begin(record: Record, made: Programs) -> Position:
     """The start of a run."""
     seeds = jnp.arange(record.seed, record.seed + record.seeds, dtype=jnp.int32)
-    return Position(_warm(record, made, made.begin(record.config, seeds)), 0, 0.0)
+    return Position(_warm(record, made, made.begin(record.config, start(record), seeds)), 0, 0.0)
 
 
 def drive(
@@ -155,7 +156,8 @@ def resumed(record: Record, made: Programs, files: Journal) -> tuple[Position, l
     Returns the position, and a sentence for each checkpoint that was passed over. The growing
     files are cut off where that checkpoint was written.
     """
-    like = jax.eval_shape(made.begin, record.config, jnp.zeros(record.seeds, jnp.int32))
+    seeds = jnp.zeros(record.seeds, jnp.int32)
+    like = jax.eval_shape(made.begin, record.config, (), seeds)
     passed: list[str] = []
     if not checkpoint.newest_first(files.path / CHECKPOINTS):  # stopped before the first one
         for file in (files.metrics, files.clock):

@@ -14,13 +14,13 @@ from jaxrl.runtime.drive import Position
 from jaxrl.runtime.load import Run, load
 from jaxrl.runtime.programs import Programs
 from jaxrl.runtime.record import Record
-from jaxrl.runtime.statistics import bootstrap_interval, iqm
+from jaxrl.runtime.statistics import bootstrap_interval, decimals, iqm
 from jaxrl.train import Evaluation
 
 CARD = """# {title}
 
-**{score}** {unit} on {env}, after {steps:,} environment steps of {algorithm}
-{over}, greedy policy, fresh starts.
+**{score}** mean return on {env}, after {steps:,} {unit} of {algorithm}
+{over}, greedy policy, {starts}.
 
 ![learning curve]({curve})
 
@@ -30,10 +30,10 @@ CARD = """# {title}
 import jaxrl
 
 run = jaxrl.load("{folder}")
-action = run.act(obs)
+{use}
 ```
 
-`jaxrl eval {folder}` plays more episodes, `jaxrl render {folder}` draws some.
+{more}
 
 ## Train it again
 
@@ -51,7 +51,7 @@ jaxrl {version}, jax {jax}.
 
 ## Scores
 
-| seed | mean return | deviation | episodes |
+| seed | mean return | deviation | {episodes} |
 |---|---|---|---|
 {scores}
 """
@@ -66,7 +66,8 @@ def finish(record: Record, made: Programs, position: Position, path: Path) -> Ru
     policy = checkpoint.arrays(state.learner._replace(opt_state=()))
     tensors.save(path / folder.POLICY, policy, {"algorithm": record.algorithm})
     run = load(path)
-    plots.curve(path / folder.CURVE, run.metrics, f"{record.algorithm} on {record.env}")
+    title = f"{record.algorithm} on {record.env}"
+    plots.curve(path / folder.CURVE, run.metrics, title, run.side.words.steps)
     atomic.write(path / folder.CARD, card(run))
     return run
 
@@ -92,29 +93,36 @@ def score(result: dict[str, Any]) -> str:
     """A score in words: of one seed its mean and deviation, of more their IQM and interval."""
     means = np.array([row["mean_return"] for row in result["per_seed"]], float)
     if len(means) == 1:
-        return f"{result['mean_return']:.1f} ± {result['std_return']:.1f}"
-    low, high = bootstrap_interval(means)
-    return f"{iqm(means):.1f} [{low:.1f}, {high:.1f}]"
+        return "{} ± {}".format(*_spread(result["per_seed"][0]))
+    return "{} [{}, {}]".format(*decimals(iqm(means), *bootstrap_interval(means)))
+
+
+def _spread(result: dict[str, Any]) -> list[str]:
+    return decimals(result["mean_return"], result["std_return"])
 
 
 def card(run: Run) -> str:
     """The README of a run's folder."""
-    result: dict[str, Any] = run.evaluation or {}
-    episodes = result["per_seed"][0]["num_episodes"]
-    several = f"IQM and 95 % interval over {len(run.seeds)} seeds of {episodes} episodes each"
+    result, words = dict(run.evaluation or {}), run.side.words
+    count = f"{result['per_seed'][0]['num_episodes']}"
+    episodes = f"{count} {words.episodes}"
+    several = f"IQM and 95 % interval over {len(run.seeds)} seeds of {episodes} each"
     settings = [f"| {name} | {value} |" for name, value in run.record.flat().items()]
     rows = [
-        f"| {row['seed']} | {row['mean_return']:.1f} | {row['std_return']:.1f} | {episodes} |"
-        for row in result["per_seed"]
+        f"| {' | '.join([str(row['seed']), *_spread(row), count])} |" for row in result["per_seed"]
     ]
     return CARD.format(
         title=f"{run.algorithm} on {run.env_name}",
         score=score(result),
-        unit="mean return",
+        unit=words.steps,
+        starts=words.starts,
+        episodes=words.episodes,
+        use=words.use(run.env),
+        more=words.more.format(run.folder),
         env=run.env_name,
         steps=run.total_steps,
         algorithm=run.algorithm,
-        over=several if len(run.seeds) > 1 else f"(seed {run.best_seed}, {episodes} episodes)",
+        over=several if len(run.seeds) > 1 else f"(seed {run.best_seed}, {episodes})",
         curve=folder.CURVE,
         folder=run.folder,
         command=reproduce(run.folder),

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import numpy as np
 from jaxrl.runtime import checkpoint, folder
 from jaxrl.runtime.folder import CHECKPOINTS, CLOCK, CONFIG, EVALUATION, METRICS, POLICY
 from jaxrl.runtime.record import Record, read_yaml, record
+from jaxrl.runtime.sides import LANGUAGES, Side, side
 from jaxrl.runtime.tensors import load as load_tensors
+from jaxrl.tasks import prompts_from_text, response_texts
+from jaxrl.text import Prompts, Response
 from jaxrl.train import Training
-from jaxrl.types import Array, Env, Learner, LearnerState, PyTree
+from jaxrl.types import Array, Learner, LearnerState, PyTree
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,12 +41,12 @@ class Run:
 
     @property
     def env_name(self) -> str:
-        """The environment's name."""
+        """The environment's name, or the task's."""
         return self.record.env
 
     @property
     def env_params(self) -> dict[str, Any]:
-        """What was changed of the environment."""
+        """What was changed of it."""
         return self.record.env_params
 
     @property
@@ -51,13 +55,18 @@ class Run:
         return self.record.config
 
     @property
+    def side(self) -> Side:
+        """Whether an agent of an environment was trained, or a language model."""
+        return side(self.config)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds that were trained side by side."""
         return tuple(range(self.record.seed, self.record.seed + self.record.seeds))
 
     @property
     def total_steps(self) -> int:
-        """Environment steps of each seed."""
+        """Environment steps, or responses, of each seed."""
         return self.training.total_steps
 
     @functools.cached_property
@@ -66,8 +75,8 @@ class Run:
         return self.record.training()
 
     @property
-    def env(self) -> Env:
-        """The environment."""
+    def env(self) -> Any:
+        """The environment, or the task."""
         return self.training.env
 
     @property
@@ -157,9 +166,42 @@ class Run:
           carry: for a policy with memory, what the call before gave, or `run.carry()`; then the
             result is (action, carry).
         """
+        if self.side is LANGUAGES:
+            raise ValueError(f"{self.algorithm} answers prompts: ask run.answer(text)")
         given = self.carry() if carry is None else carry
         action, after = self._act(self.learner_state(seed), obs, key, given)
         return action if carry is None else (action, after)
+
+    def answer(
+        self, text: str | Sequence[str], key: Array | None = None, seed: int | None = None
+    ) -> Any:
+        """The language model's answer to a prompt, or to each of several; with a key it is drawn.
+
+        Args:
+          seed: whose policy; by default the one of the highest score.
+        """
+        if self.side is not LANGUAGES:
+            raise ValueError(f"{self.algorithm} acts in {self.env_name}: ask run.act(obs)")
+        texts, tokenizer = [text] if isinstance(text, str) else list(text), self.env.tokenizer
+        room = len(self.env.train.token)
+        for prompt in texts:
+            if not 0 < (length := len(tokenizer.encode(prompt))) <= room:
+                raise ValueError(f"text must be of 1 to {room} tokens, not {length}: {prompt!r}")
+        prompts = prompts_from_text(tokenizer, texts, room)
+        response = self._answer(self.learner_state(seed), prompts, key)
+        answers = [said for (said,) in response_texts(tokenizer, response)]
+        return answers[0] if isinstance(text, str) else answers
+
+    @functools.cached_property
+    def _answer(self) -> Any:
+        learner = self.learner
+
+        @jax.jit
+        def answer(state: LearnerState, prompts: Prompts, key: Array | None) -> Response:
+            noise = None if key is None else learner.noise(key, (len(prompts.index), 1))
+            return learner.act(state, prompts, noise, ())[0]
+
+        return answer
 
     def carry(self) -> PyTree:
         """The memory at the start of an episode."""

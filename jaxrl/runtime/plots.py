@@ -36,7 +36,6 @@ STYLE: dict[Any, Any] = {
 }
 
 LABELS = {
-    "steps": "environment steps of each seed",
     "seconds": "seconds of training",
     "episode_return": "return",
     "eval_return": "return of evaluation",
@@ -45,16 +44,19 @@ LABELS = {
 INTERVAL = "IQM of the seeds, 95 % interval"
 
 
-def curve(path: Path, metrics: dict[str, np.ndarray], title: str) -> None:
+def curve(
+    path: Path, metrics: dict[str, np.ndarray], title: str, steps: str = "environment steps"
+) -> None:
     """The learning curve of one run: every seed, their IQM, and the evaluations if there are any.
 
     Args:
       metrics: as `Run.metrics` has them.
+      steps: what a step is.
     """
 
     def draw(figure: Figure) -> None:
         axes = _axes(figure, 1)[0]
-        _label(axes, "steps", "episode_return", title)
+        _label(axes, _across("steps", steps), "episode_return", title)
         shown = {"episode_return": "while training", "eval_return": "evaluation, greedy"}
         for name, colour in zip(shown, COLOURS, strict=False):
             if name not in metrics:
@@ -86,7 +88,7 @@ def curves(
 
     def draw(figure: Figure) -> None:
         for axes, (env, here) in zip(_axes(figure, len(panels)), panels.items(), strict=True):
-            _label(axes, against, metric, env)
+            _label(axes, _across(against, here[0].run.side.words.steps), metric, env)
             for run, name, colour, dash in here:
                 x = run.metrics[against]
                 middle, low, high = band(smooth(measured(run, metric), width))
@@ -190,8 +192,13 @@ def _axes(figure: Figure, num: int) -> list[Axes]:
     return [figure.add_subplot(-(-num // columns), columns, i + 1) for i in range(num)]
 
 
+def _across(against: str, steps: str) -> str:
+    """What is on the axis across."""
+    return f"{steps} of each seed" if against == "steps" else LABELS[against]
+
+
 def _label(axes: Axes, x: str, y: str, title: str) -> None:
-    axes.set(xlabel=LABELS[x], ylabel=LABELS.get(y, y.replace("_", " ")), title=title)
+    axes.set(xlabel=x, ylabel=LABELS.get(y, y.replace("_", " ")), title=title)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
 
 

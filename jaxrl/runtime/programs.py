@@ -12,14 +12,14 @@ from jaxrl.train import Carried, Evaluation, Training
 from jaxrl.types import Array, Metrics, PyTree
 
 NUM_SCORED = 100
-"""Episodes of each seed in the evaluation at the end."""
+"""Episodes of each seed in the evaluation at the end, where there is no end of them."""
 
 
 class Programs(NamedTuple):
     """The functions that a host drives; the first argument of each is the configuration."""
 
     training: Training
-    begin: Callable[..., Carried]  # config, seeds
+    begin: Callable[..., Carried]  # config, what `start` gives, seeds
     advance: Callable[..., Carried]  # config, num_updates, carried, whose memory is used again
     close: Callable[..., tuple[Carried, Metrics]]  # config, carried: at the end of a window
     score: Callable[..., Evaluation]  # config, state: the evaluation at the end
@@ -32,8 +32,8 @@ def programs(record: Record) -> Programs:
     same executable in its compilation cache.
     """
 
-    def begin(config: Any, seed: Array) -> Carried:
-        return record.training(config).begin(jax.random.key(seed))
+    def begin(config: Any, start: tuple[PyTree, ...], seed: Array) -> Carried:
+        return record.training(config).begin(jax.random.key(seed), *start)
 
     def advance(config: Any, num_updates: Array, carried: Carried) -> Carried:
         return record.training(config).advance(carried, num_updates)
@@ -42,7 +42,8 @@ def programs(record: Record) -> Programs:
         return record.training(config).close(carried)
 
     def score(config: Any, state: PyTree) -> Evaluation:
-        return record.training(config).score(state, 1, NUM_SCORED)
+        training = record.training(config)
+        return training.score(state, 1, training.num_tests or NUM_SCORED)
 
     def seeds(function: Callable[..., PyTree], *donated: int) -> Any:
         return jax.jit(_over_seeds(function, record), donate_argnums=donated)

@@ -109,12 +109,13 @@ def spread(returns: np.ndarray) -> str:
 
 
 def short(x: float) -> str:
-    """A score with one decimal where that is of interest.
+    """A score with as many decimals as are of interest.
 
-    >>> short(9.47), short(-1234.5)
-    ('9.5', '-1234')
+    >>> short(0.845), short(9.47), short(-1234.5)
+    ('0.845', '9.5', '-1234')
     """
-    return f"{x:.1f}" if abs(x) < 100 else f"{x:.0f}"
+    places = 0 if abs(x) >= 100 else 1 if abs(x) >= 1 else 3
+    return f"{x:.{places}f}"
 
 
 def thousands(number: float) -> str:

@@ -6,27 +6,30 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from jaxrl import zoo
 from jaxrl.config import hints, replace, title, validate
 from jaxrl.names import unknown
 from jaxrl.runtime import datasets
 from jaxrl.runtime.flags import read
-from jaxrl.train import Training, make_offline, make_train
+from jaxrl.runtime.sides import ENVIRONMENTS, LANGUAGES, side
+from jaxrl.train import Training, make_offline
 
 COUNTS = {"total_steps": 1, "seed": 0, "seeds": 1, "devices": 1}
 """Whole numbers of a record, and their least values."""
 
 OPTIONAL_COUNTS = {"evaluate_every": 1, "checkpoint_every": 1}
-NAMES = ("algorithm", "env", "env_params", "dataset", *COUNTS, *OPTIONAL_COUNTS)
+PATHS = ("dataset", "start", "reward")
+NAMES = ("algorithm", "env", "env_params", *PATHS, *COUNTS, *OPTIONAL_COUNTS)
 
 
 class Record(NamedTuple):
     """All that decides what a run computes."""
 
     algorithm: str
-    env: str
+    env: str  # or a task's name, where a language model is trained
     env_params: dict[str, Any]
     dataset: str | None  # a file to learn from in place of acting
+    start: str | None  # the folder of a run, with whose policy this one begins
+    reward: str | None  # that of a run whose reward model takes the place of the task's reward
     total_steps: int
     seed: int
     seeds: int
@@ -40,9 +43,16 @@ class Record(NamedTuple):
         config = self.config if config is None else config
         budget, params = (self.total_steps, self.evaluate_every), self.env_params
         if self.dataset is None:
-            return make_train(config, self.env, *budget, env_params=params)
+            return side(config).train(config, self.world(), *budget)
         data = datasets.rows(self.dataset, config, self.env, self.env_params)
         return make_offline(config, self.env, data, *budget, env_params=params)
+
+    def world(self) -> Any:
+        """The environment, or the task with whatever takes the place of its reward."""
+        from jaxrl.runtime.others import judged  # which knows runs, which know records
+
+        world = side(self.config).world(self.env, **self.env_params)
+        return world if self.reward is None else judged(world, self.reward)
 
     def flat(self) -> dict[str, Any]:
         """All names and values, the fields of the configuration among them."""
@@ -68,7 +78,7 @@ def record(values: Mapping[str, Any]) -> Record:
         if not isinstance(values.get(name), str):
             raise ValueError(f"{name} must be a name, as in jaxrl train ppo --env CartPole-v1")
     algorithm, env = values.pop("algorithm"), values.pop("env")
-    config, total_steps = zoo.tuned(algorithm, env)
+    config, total_steps = side(algorithm).settings(algorithm, env)
     counts: dict[str, Any] = {"total_steps": total_steps, "seed": 0, "seeds": 1, "devices": 1}
     counts |= {name: count(name, values.pop(name), COUNTS[name]) for name in COUNTS & values.keys()}
     optional = {
@@ -78,13 +88,12 @@ def record(values: Mapping[str, Any]) -> Record:
     env_params = values.pop("env_params", None) or {}
     if not isinstance(env_params, dict):
         raise ValueError(f"env_params must be names and numbers, not {env_params!r}")
-    dataset = values.pop("dataset", None)
-    if not isinstance(dataset, str | None):
-        raise ValueError(f"dataset must be the name of a file, not {dataset!r}")
+    paths = {name: _path(name, values.pop(name, None)) for name in PATHS}
+    _check_paths(algorithm, paths)
     fields = {name: value for name, value in values.items() if name not in OPTIONAL_COUNTS}
     config = validate(replace(config, **_typed(config, fields)))
     numbers: dict[str, Any] = {**counts, **optional}
-    made = Record(algorithm, env, env_params, dataset, **numbers, config=config)
+    made = Record(algorithm, env, env_params, **paths, **numbers, config=config)
     if made.seeds % made.devices:
         raise ValueError(f"devices must divide seeds, which are {made.seeds}, not {made.devices}")
     return made
@@ -109,6 +118,26 @@ def write_yaml(made: Record) -> str:
     """The record as a YAML file, which `--config` takes too."""
     plain = {n: list(x) if isinstance(x, tuple) else x for n, x in made.flat().items()}
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def _path(name: str, value: Any) -> str | None:
+    if not isinstance(value, str | None):
+        raise ValueError(f"{name} must be the name of a file or folder, not {value!r}")
+    return value
+
+
+def _check_paths(algorithm: str, paths: Mapping[str, str | None]) -> None:
+    for name, path in paths.items():
+        theirs, kind = _NEEDED[name]
+        if path is not None and side(algorithm) is not theirs:
+            raise ValueError(f"{name} needs an algorithm that {kind}, not {algorithm}")
+
+
+_NEEDED = {
+    "dataset": (ENVIRONMENTS, "learns from replay"),
+    "start": (LANGUAGES, "trains a language model"),
+    "reward": (LANGUAGES, "trains a language model"),
+}
 
 
 def count(name: str, value: Any, least: int) -> int:

@@ -1,6 +1,7 @@
 """What a handful of seeds says: interquartile mean and bootstrap interval."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,16 @@ def iqm(scores: np.ndarray) -> np.ndarray:
     cut = scores.shape[-1] // 4
     middle = mean(np.sort(scores, -1)[..., cut : scores.shape[-1] - cut])
     return np.where(np.isnan(scores).any(-1), np.nan, middle)  # sorting would put NaN at the top
+
+
+def decimals(*numbers: Any) -> list[str]:
+    """Scores as texts: with three decimals where all lie within ±1, as shares do, else with one.
+
+    >>> decimals(0.845, 0.25), decimals(0.5, 498.25)
+    (['0.845', '0.250'], ['0.5', '498.2'])
+    """
+    places = 3 if np.nanmax(np.abs([0.0, *numbers])) <= 1 else 1
+    return [f"{x:.{places}f}" for x in numbers]
 
 
 def bootstrap_interval(

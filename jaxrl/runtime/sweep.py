@@ -14,12 +14,12 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxrl import checks, zoo
+from jaxrl import checks
 from jaxrl.config import hints, title, validate
-from jaxrl.envs import make
 from jaxrl.runtime.devices import memory_budget
+from jaxrl.runtime.sides import side
 from jaxrl.runtime.statistics import bootstrap_interval, iqm
-from jaxrl.train import NUM_WINDOWS, Carried, Training, make_train
+from jaxrl.train import NUM_WINDOWS, Carried, Training
 from jaxrl.types import Array, PyTree
 
 T = TypeVar("T")
@@ -99,28 +99,31 @@ def sweep(
 
     Args:
       config: a configuration, one of leaves [n] from `grid` or `random_search`, or a name.
+      env: what `make_train` takes for one, or `make_language_train` for a task.
       seed: the first seed; the others count on from it.
       max_lanes: how many runs at most at once; by default what half of the memory holds.
       report: told from time to time the steps of each lane, and the returns of those at work.
-      options: what else `make_train` takes, as `evaluate_every`.
+      options: what else `make_train` takes, as `evaluate_every`; and as `start`, what
+        `Training.begin` takes besides its key.
     """
     checks.at_least(1, num_seeds=num_seeds, max_lanes=1 if max_lanes is None else max_lanes)
     checks.at_least(0, seed=seed)
+    ours, start = side(config), options.pop("start", ())
     if isinstance(config, str):
-        config, default_steps = zoo.tuned(config, env)
+        config, default_steps = ours.settings(config, env)
         total_steps = default_steps if total_steps is None else total_steps
-    made = make(env, **(options.pop("env_params", None) or {}))
-    options |= {"total_steps": total_steps}
+    made = ours.world(env, **(options.pop("env_params", None) or {}))
+    options |= {} if total_steps is None else {"total_steps": total_steps}
     configs, size = stacked(config)
     for i in range(size):
         validate(jax.tree.map(lambda leaf, i=i: leaf[i], configs))
-    training = make_train(jax.tree.map(lambda leaf: leaf[0], configs), made, **options)
+    training = ours.train(jax.tree.map(lambda leaf: leaf[0], configs), made, **options)
 
     def training_of(config: Any) -> Training:
-        return make_train(config, made, **options)
+        return ours.train(config, made, **options)
 
     lane = Lane(
-        lambda config, seed: training_of(config).begin(jax.random.key(seed)),
+        lambda config, seed: training_of(config).begin(jax.random.key(seed), *start),
         lambda num, carried, config, seed: training_of(config).advance(carried, num),
         lambda carried, config, seed: _closed(training_of(config), carried),
     )

@@ -10,9 +10,11 @@ import pytest
 
 from jaxrl import index
 from jaxrl.config import hints
+from jaxrl.language_zoo import LANGUAGE
 from jaxrl.runtime import catalogue
 from jaxrl.runtime.cli import main
 from jaxrl.runtime.flags import shown
+from jaxrl.tasks import TASKS
 from jaxrl.types import Box, Discrete, MultiDiscrete
 from jaxrl.zoo import TUNED, ZOO
 from tests.sentences import hold_sentence
@@ -21,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_field_of_every_algorithm_is_there() -> None:
-    assert catalogue.algorithms() == list(ZOO)
-    for name, entry in ZOO.items():
+    assert catalogue.algorithms() == [*ZOO, *LANGUAGE]
+    for name, entry in [*ZOO.items(), *LANGUAGE.items()]:
         known = catalogue.algorithm(name)
         assert list(known.fields) == list(hints(type(entry.config))) and known.summary
         for field, told in known.fields.items():
@@ -54,6 +56,7 @@ def test_tuned_settings_stand_in_for_defaults() -> None:
         ("ppo", ["discrete", "multi-discrete", "continuous"]),
         ("pqn", ["discrete"]),
         ("actor_critic", ["discrete"]),
+        ("lm_dapo", ["text"]),
     ],
 )
 def test_an_algorithm_tells_the_actions_it_takes(name, actions) -> None:
@@ -81,6 +84,8 @@ def test_environments_are_those_of_gymnax() -> None:
     found = catalogue.environments()
     assert list(found) == sorted(registered())
     assert found["Pendulum-v1"] == ("3 numbers", "1 number in [-2, 2]")
+    assert list(catalogue.tasks()) == list(TASKS)
+    assert catalogue.tasks()["addition"].action == "text of 4 tokens at most, of 14"
 
 
 def test_a_stale_catalogue_is_noticed(monkeypatch, tmp_path) -> None:
@@ -104,7 +109,7 @@ def test_lists_show_all_of_it(capsys) -> None:
     assert main(["algos"]) == 0 and main(["envs"]) == 0
     out = capsys.readouterr().out
     words = set(out.replace(",", "").split())
-    assert {*ZOO, *catalogue.environments(), "CartPole-v1", "continuous"} <= words
+    assert {*ZOO, *LANGUAGE, *catalogue.environments(), *TASKS, "continuous"} <= words
     ppo = next(line for line in out.splitlines() if line.startswith("ppo "))
     assert catalogue.algorithm("ppo").summary in ppo and "Pendulum-v1" in ppo
 
@@ -136,4 +141,4 @@ def test_the_wheel_holds_the_catalogue(tmp_path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         content = json.loads(archive.read("jaxrl/runtime/catalogue.json"))
-    assert list(content["algorithms"]) == list(ZOO)
+    assert list(content["algorithms"]) == [*ZOO, *LANGUAGE]

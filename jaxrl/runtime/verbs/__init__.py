@@ -13,9 +13,14 @@ from typing import Any, NoReturn
 from jaxrl.names import unknown
 
 RECORD = {
-    "env": ("NAME", "environment: see jaxrl envs"),
+    "env": ("NAME", "environment, or task: see jaxrl envs"),
+    "start": ("RUN", "begin with the policy of this run's folder (language models)"),
+    "reward": ("RUN", "learn from the reward model of this run's folder (language models)"),
     "dataset": ("FILE", "learn from these data alone; all steps are then gradient steps"),
-    "total_steps": ("N", "environment steps of each seed; by default what was tuned"),
+    "total_steps": (
+        "N",
+        "environment steps or responses of each seed; by default as tuned",
+    ),
     "seed": ("N", "the first seed [0]"),
     "seeds": ("N", "how many seeds to train side by side [1]"),
     "devices": ("N", "devices to spread the seeds over [as many as divide them]"),
@@ -55,7 +60,7 @@ def algorithm_options(made: Parser, words: Sequence[str], record: Iterable[str])
         metavar, text = RECORD[name]
         made.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
     made.add_argument("--env-param", metavar="NAME=NUMBER", action="append", default=[],
-                      help="a parameter of the environment; may be repeated")  # fmt: skip
+                      help="a parameter of the environment or task; may be repeated")  # fmt: skip
     made.add_argument("--config", metavar="FILE", help="YAML file of options and fields")
     algorithm = next(iter(words), "-")
     if not algorithm.startswith("-"):

@@ -35,6 +35,7 @@ def _measure(made: Any, seconds: float) -> int:
 
     from jaxrl.runtime import drive
     from jaxrl.runtime.programs import programs
+    from jaxrl.runtime.sides import side
 
     functions, start = programs(made), time.perf_counter()
     carried = drive.begin(made, functions).carried
@@ -53,6 +54,6 @@ def _measure(made: Any, seconds: float) -> int:
     device = jax.devices()[0].device_kind
     print(
         f"{made.algorithm} on {made.env}: {rate:,.0f} steps/s, compiled in {compiled:.1f} s "
-        f"({made.config.num_envs} environments, {device})"
+        f"({side(made.config).words.batch(made.config)}, {device})"
     )
     return 0

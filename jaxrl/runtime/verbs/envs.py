@@ -1,4 +1,4 @@
-"""List the environments that go by a name: what they show, and what they take."""
+"""List the environments and the tasks of language that go by a name: what they show and take."""
 
 import argparse
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def _show() -> int:
     from jaxrl.runtime.tables import show
 
     show(
-        ("environment", "observation", "action"),
-        [(name, *env) for name, env in catalogue.environments().items()],
+        ("environment or task", "observation", "action"),
+        [(n, *env) for n, env in (catalogue.environments() | catalogue.tasks()).items()],
     )
     return 0

@@ -25,10 +25,15 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     from jaxrl.runtime.export import Agent
     from jaxrl.runtime.load import load
     from jaxrl.runtime.record import count
+    from jaxrl.runtime.sides import LANGUAGES
 
     if importlib.util.find_spec("flatbuffers") is None:
         raise ValueError("export needs another package: pip install 'jaxrl[export]'")
     run = load(options.run)
+    if run.side is LANGUAGES:
+        raise ValueError(
+            f"export must be of a policy that acts, not of {run.algorithm}, which answers"
+        )
     seed = run.best_seed if options.seed is None else count("seed", options.seed, 0)
     agent = Agent(run.config, run.env, run.learner, run.learner_state(seed))
     out = Path(options.out or run.folder / "export")

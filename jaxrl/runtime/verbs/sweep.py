@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxrl.runtime.verbs import Parser, algorithm_options, record_values
 
-FIELDS = ("env", "total_steps", "seed", "seeds", "evaluate_every")
+FIELDS = ("env", "start", "reward", "total_steps", "seed", "seeds", "evaluate_every")
 
 
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -29,17 +29,20 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
 def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Understand and check all of a sweep."""
     from jaxrl.runtime import devices, folder
+    from jaxrl.runtime.others import check, start
     from jaxrl.runtime.record import record, write_yaml
 
     values = record_values(options, ("grid", "random", "range"))
     base = record(values)
     devices.offer(devices.num_cores())
     base.training()
+    check(base)
+    begun = start(base)
     configs = _configs(base, options)
     name = folder.fresh_name(f"sweep-{base.algorithm}", base.env, write_yaml(base))
     path = Path(options.out or f"sweeps/{name}")
     folder.check_free(path, force=False)
-    return functools.partial(_sweep, base, configs, path, options)
+    return functools.partial(_sweep, base, begun, configs, path, options)
 
 
 def _configs(base: Any, options: argparse.Namespace) -> Any:
@@ -74,13 +77,14 @@ def _numbers(option: str, texts: Sequence[str]) -> dict[str, list[float]]:
     return found
 
 
-def _sweep(base: Any, configs: Any, path: Path, options: argparse.Namespace) -> int:
+def _sweep(base: Any, begun: Any, configs: Any, path: Path, options: argparse.Namespace) -> int:
     """Train everything; write the table, the best settings, and how the score depends on them."""
     import numpy as np
 
     from jaxrl.runtime import folder, plots, versions
     from jaxrl.runtime.progress import progress
     from jaxrl.runtime.record import write_yaml
+    from jaxrl.runtime.statistics import decimals
     from jaxrl.runtime.sweep import stacked, sweep
 
     if not options.no_cache:
@@ -91,12 +95,12 @@ def _sweep(base: Any, configs: Any, path: Path, options: argparse.Namespace) -> 
     with progress(total, lanes, "quiet" if options.quiet else "auto") as report:
         table = sweep(
             configs,
-            base.env,
+            base.world(),
             num_seeds=base.seeds,
             seed=base.seed,
             total_steps=base.total_steps,
             evaluate_every=base.evaluate_every,
-            env_params=base.env_params,
+            start=begun,
             report=report,
         )
     summary = table.summary()
@@ -108,7 +112,7 @@ def _sweep(base: Any, configs: Any, path: Path, options: argparse.Namespace) -> 
     plots.sensitivity(path / "sensitivity.png", table)
     print(table)
     found = ", ".join(f"{name} = {value:g}" for name, value in changes.items())
-    print(f"best: {found}, score {summary['iqm'][best]:.1f}")
+    print(f"best: {found}, score {decimals(summary['iqm'][best])[0]}")
     print(f"files: best.yaml, sensitivity.png, sweep.csv in {path}")
     print(f"next: jaxrl train --config {path}/best.yaml")
     return 0

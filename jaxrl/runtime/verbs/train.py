@@ -11,9 +11,6 @@ from typing import Any
 
 from jaxrl.runtime.verbs import RECORD, Parser, algorithm_options, record_values
 
-ONE_THREAD = 2**20
-"""Up to this many multiplications in a layer, a second thread costs more than it brings."""
-
 
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The options, with the fields of the algorithm that the words name."""
@@ -35,6 +32,7 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
 def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Understand and check all of a run."""
     from jaxrl.runtime import devices, folder, trackers
+    from jaxrl.runtime.others import check
     from jaxrl.runtime.record import record
 
     values = record_values(options, ("save_dataset",))
@@ -46,6 +44,7 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     devices.demand(made.devices)
     choose_threads(made)
     made.training()  # raises what does not go together
+    check(made)
     _check_saving(options, made)
     trackers.chosen(options.log)
     texts = _texts(made)
@@ -58,8 +57,9 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
 
 def _resumed(options: argparse.Namespace, values: dict[str, Any]) -> Callable[[], int]:
     """Check that a run may go on, and that the options ask for nothing else than it is."""
-    from jaxrl.runtime import devices, trackers
+    from jaxrl.runtime import checkpoint, devices, folder, trackers
     from jaxrl.runtime.load import load
+    from jaxrl.runtime.others import check
     from jaxrl.runtime.record import record
 
     if options.out is not None or options.force:
@@ -74,6 +74,7 @@ def _resumed(options: argparse.Namespace, values: dict[str, Any]) -> Callable[[]
     devices.demand(run.record.devices)
     choose_threads(run.record)
     _ = run.training  # raises what does not go together
+    check(run.record, begins=not checkpoint.newest_first(run.folder / folder.CHECKPOINTS))
     _check_saving(options, run.record)
     trackers.chosen(options.log)
     return functools.partial(_run, run.record, run.folder, options, None)
@@ -119,13 +120,9 @@ def choose_threads(made: Any) -> None:
     Not for recurrent ones, nor for many seeds: on a single thread XLA frees some of what those
     use only when a call returns.
     """
-    config = made.config
-    if getattr(config, "memory", None) is not None or made.seeds > 1:
-        return
-    rows = getattr(config, "batch_size", None) or (
-        config.num_envs * config.num_steps // getattr(config, "num_minibatches", 1)
-    )
-    if rows * max(config.hidden_sizes, default=1) ** 2 <= ONE_THREAD:
+    from jaxrl.runtime.sides import side
+
+    if made.seeds == 1 and side(made.config).one_thread(made.config):
         os.environ.setdefault("NPROC", "1")
 
 
@@ -211,5 +208,5 @@ def _finished(made: Any, position: Any, path: Path) -> int:
     )
     where = shlex.quote(str(path))
     print(f"files: {', '.join(sorted(p.name for p in path.iterdir()))} in {where}")
-    print(f"next: jaxrl render {where}, jaxrl plot {where}, jaxrl eval {where}")
+    print(f"next: {', '.join(f'jaxrl {verb} {where}' for verb in run.side.words.next)}")
     return int(bool((drive.bad_updates(position) >= 0).any()))
