@@ -145,6 +145,20 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "weight_max": (0, math.inf, "greatest weight that makes up for an older policy"),
     "weight_min": (0, math.inf, "least such weight, where others are dropped"),
     "drop_kl": (0, math.inf, "mean log ratio beyond which bad responses are dropped; None: none"),
+    "loss": (0, 0, "loss of preferred and rejected responses"),
+    "ranking": (0, 0, "how a reward model compares: the best and the worst, all pairs, or ranks"),
+    "online": (0, 0, "whether responses are sampled anew for each update, or once from the start"),
+    "beta": (0, math.inf, "scale β of log ratios as rewards; ORPO's weight of the odds"),
+    "smoothing": (0, 1, "share of the preferences that is taken to be wrong"),
+    "target_margin": (0, math.inf, "margin γ that SimPO aims at"),
+    "per_token": (0, 0, "whether log ratios of responses are means over tokens, or sums"),
+    "likelihood_coef": (0, math.inf, "weight of the likelihood of the preferred response"),
+    "desirable_weight": (0, math.inf, "KTO's weight of good responses"),
+    "undesirable_weight": (0, math.inf, "KTO's weight of bad responses"),
+    "margin": (0, math.inf, "margin of a reward model's scores, for each unit of reward"),
+    "centre": (0, math.inf, "pull of a reward model's scores towards 0"),
+    "kl_horizon": (1, math.inf, "responses over which the weight of the KL may change much"),
+    "score_clip": (0, math.inf, "largest reward of a response, and −1 times the least; None: none"),
 }
 """What each field of a configuration means, and its least and greatest value."""
 

@@ -2,10 +2,13 @@
 
 from typing import Any, NamedTuple
 
-from jaxrl.algorithms import lm_grpo
-from jaxrl.config import replace
+import jax
+
+from jaxrl.algorithms import lm_dpo, lm_grpo, lm_ppo, lm_reward, lm_sft
+from jaxrl.config import replace, title
 from jaxrl.families.lagged import lagged
-from jaxrl.families.language import LanguageSetting
+from jaxrl.families.language import LanguageConfig, LanguageSetting
+from jaxrl.families.shown import kept, shown
 from jaxrl.loops.prompted import Plan, prompted
 from jaxrl.names import unknown
 from jaxrl.text import Task
@@ -18,6 +21,8 @@ class LanguageEntry(NamedTuple):
     config: Any
     learner: Any  # config, setting -> Learner
     loop: Any  # config, task, learner -> Algorithm
+    examine: Any = None  # config, setting -> how it is evaluated, as by `lm_reward.examine`; None
+    # for the reward of greedy responses
 
 
 def _prompted(config: lm_grpo.Config, task: Task, learner: Learner) -> Algorithm:
@@ -32,7 +37,53 @@ def _prompted(config: lm_grpo.Config, task: Task, learner: Learner) -> Algorithm
     return prompted(task, lagged(learner, config.staleness), plan)
 
 
+def _plan(config: LanguageConfig) -> Plan:
+    return Plan(config.num_prompts, config.group_size, config.prompt_order == "shuffled")
+
+
+def _imitated(config: lm_sft.Config, task: Task, learner: Learner) -> Algorithm:
+    return prompted(task, shown(learner, task.demonstration), _plan(config))
+
+
+def _told(config: lm_ppo.Config, task: Task, learner: Learner) -> Algorithm:
+    return prompted(task, learner, _plan(config))
+
+
+def _compared(config: lm_dpo.Config | lm_reward.Config, task: Task, learner: Learner) -> Algorithm:
+    if task.shown is not None:
+        size = jax.eval_shape(task.shown, task.train).ended.shape[1]
+        if size != config.group_size:
+            raise ValueError(
+                f"{title(config)}.group_size must be the {size} responses that each prompt comes "
+                f"with, not {config.group_size}"
+            )
+        learner = shown(learner, task.shown)
+    elif not config.online:
+        learner = kept(learner, task.train, config.group_size, config.num_prompts)
+    return prompted(task, learner, _plan(config))
+
+
 LANGUAGE: dict[str, LanguageEntry] = {
+    "lm_sft": LanguageEntry(lm_sft.Config(), lm_sft.learner, _imitated),
+    "lm_reward": LanguageEntry(lm_reward.Config(), lm_reward.learner, _compared, lm_reward.examine),
+    "lm_reward_pairs": LanguageEntry(
+        lm_reward.Config(ranking="all_pairs"), lm_reward.learner, _compared, lm_reward.examine
+    ),
+    "lm_reward_ranks": LanguageEntry(
+        lm_reward.Config(ranking="plackett_luce"), lm_reward.learner, _compared, lm_reward.examine
+    ),
+    "lm_ppo": LanguageEntry(lm_ppo.Config(), lm_ppo.learner, _told),
+    "lm_dpo": LanguageEntry(lm_dpo.Config(), lm_dpo.learner, _compared),
+    "lm_cdpo": LanguageEntry(lm_dpo.Config(smoothing=0.1), lm_dpo.learner, _compared),
+    "lm_robust": LanguageEntry(
+        lm_dpo.Config(loss="robust", smoothing=0.1), lm_dpo.learner, _compared
+    ),
+    "lm_ipo": LanguageEntry(lm_dpo.Config(loss="ipo"), lm_dpo.learner, _compared),
+    "lm_hinge": LanguageEntry(lm_dpo.Config(loss="hinge"), lm_dpo.learner, _compared),
+    "lm_simpo": LanguageEntry(lm_dpo.Config(loss="simpo", beta=2.0), lm_dpo.learner, _compared),
+    "lm_orpo": LanguageEntry(lm_dpo.Config(loss="orpo"), lm_dpo.learner, _compared),
+    "lm_kto": LanguageEntry(lm_dpo.Config(loss="kto"), lm_dpo.learner, _compared),
+    "lm_rrhf": LanguageEntry(lm_dpo.Config(loss="rrhf", beta=1.0), lm_dpo.learner, _compared),
     "lm_grpo": LanguageEntry(lm_grpo.Config(), lm_grpo.learner, _prompted),
     "lm_grpo_steps": LanguageEntry(
         lm_grpo.Config(advantage="stepwise"), lm_grpo.learner, _prompted

@@ -69,6 +69,10 @@ class Task(NamedTuple):
     demonstration: Callable[[Prompts], Response]  # a response to learn from, [T, P, 1]
     tokenizer: Tokenizer | None = None  # what shows its tokens as text, where there is one
     step_reward: Callable[[Prompts, Response], Array] | None = None  # of each token, [T, P, G]
+    judge: Callable[[Prompts, Response], Array] | None = None  # what is learnt from in place of
+    # `reward`, as a trained model is; tests go by `reward`
+    shown: Callable[[Prompts], Response] | None = None  # responses to learn from that are there
+    # already, [T, P, G]
 
 
 class LanguageModel(NamedTuple):
@@ -90,6 +94,11 @@ def take(prompts: Prompts, rows: Array) -> Prompts:
     """Some of the prompts, by their places."""
     answer = jax.tree.map(lambda x: x[rows], prompts.answer)
     return Prompts(prompts.token[:, rows], prompts.mask[:, rows], prompts.index[rows], answer)
+
+
+def unequal(reward: Array) -> Array:
+    """Which groups [P, G] have something to compare, [P]."""
+    return reward.max(-1) > reward.min(-1)
 
 
 def lengths(response: Response) -> Array:

@@ -1,5 +1,6 @@
 """Training and evaluation of language models as pure functions: key -> (state, metrics)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -66,7 +67,23 @@ def make_language_train(
     algorithm, learner = build_language(config, setting)
     every = None if evaluate_every is None else max(1, evaluate_every // per_update)
     run_of = (num_updates, per_update, every, num_eval)
-    return Training(algorithm, learner, task, *run_of, play=examine)
+    return Training(algorithm, learner, task, *run_of, play=examination(config, setting))
+
+
+def examination(config: Any, setting: LanguageSetting) -> Callable[..., Evaluation]:
+    """How what is learnt is evaluated: by an examination of the algorithm's own, or `examine`."""
+    own = language_entry(config).examine
+    if own is None:
+        return examine
+    examined = own(config, setting)
+
+    def play(
+        key: Array, task: Task, learner: Learner, learnt: LearnerState, num_episodes: int
+    ) -> Evaluation:
+        del task  # the setting's
+        return Evaluation(*examined(key, learner, learnt, num_episodes))
+
+    return play
 
 
 def examine(

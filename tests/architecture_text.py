@@ -27,11 +27,9 @@ UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
     "imitation and curiosity are not in the zoo yet": """
         airl_reward cloning_loss discriminator_loss gail_reward icm_forward_loss icm_inverse_loss
         icm_reward rnd_error saturating_reward squared_cloning_loss squared_distance""",
-    "reward models, language models with a critic, and preferences are not in the zoo yet": """
-        all_pairs_loss best_response_loss decoupled_surrogate dpo_loss hinge_loss ipo_loss kto_loss
-        kto_reference length_adaptive_lambda linear_length_penalty masked_gae orpo_loss
-        pairwise_reward_loss plackett_luce_loss preference_margin proportional_kl_coefficient
-        relative_length_reward robust_dpo_loss rrhf_loss sft_loss simpo_loss""",
+    "language models ask for neither yet: they are a user's to combine": """
+        decoupled_surrogate length_adaptive_lambda linear_length_penalty relative_length_reward""",
+    "its value is read from hidden states, never from all logits": "sft_loss",
     "needs the score of each sample, which no batched learner has": "optimal_baseline",
     "a user's own critic of actions may stand behind it": "action_dependent_loss",
 }

@@ -13,11 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from jax.core import Tracer
-
-from jaxrl.config import config, title
+from jaxrl.config import config
 from jaxrl.families import group_slots as slots
-from jaxrl.families import settings
+from jaxrl.families import language, settings
 from jaxrl.families.group import Parts, Penalty, group_learner
 from jaxrl.families.group_slots import Advantage, Bounds, Ratio, Surrogate
 from jaxrl.families.language import LanguageConfig, LanguageSetting, model, voice
@@ -193,28 +191,11 @@ def bonus(config: Config, task: Task) -> Callable[[Array], Array] | None:
 
 def check(config: Config) -> None:
     """Fields that must fit each other: one sentence where they do not."""
-
-    def demand(holds: bool, field: str, what: str) -> None:
-        if not holds:
-            came = getattr(config, field)
-            raise ValueError(f"{title(config)}.{field} must {what}, not {came!r}")
-
-    size, group = config.num_prompts, config.group_size
+    language.check(config)
     compares = config.advantage not in ALONE or config.max_rounds is not None
-    demand(group > 1 or not compares, "group_size", "be at least 2 to compare responses")
-    parts = config.num_minibatches * config.num_microbatches
-    demand(
-        size % parts == 0,
-        "num_prompts",
-        f"be a multiple of num_minibatches × num_microbatches = {parts}",
-    )
-    warm = isinstance(config.temperature, Tracer) or config.temperature > 0
-    demand(warm, "temperature", "be above 0, so that responses differ")
-    heads = config.num_heads
-    demand(config.width % heads == 0, "width", f"be a multiple of num_heads = {heads}")
+    holds = config.group_size > 1 or not compares
+    language.demand(config, holds, "group_size", "be at least 2 to compare responses")
     once = config.prompt_order == "shuffled" and config.max_rounds is None
-    demand(
-        once or config.advantage != "smoothed",
-        "advantage",
-        "not be smoothed if prompts may come twice",
-    )
+    holds = once or config.advantage != "smoothed"
+    what = "not be smoothed if prompts may come twice"
+    language.demand(config, holds, "advantage", what)

@@ -7,6 +7,7 @@ before the update, and w a weight that makes up for a sampler whose policy was o
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,7 +17,8 @@ from jaxrl.families.group_slots import Advantage, Bounds, Judged, Ratio, Reducti
 from jaxrl.families.language import (
     Text,
     Voice,
-    in_parts,
+    accumulated,
+    begun,
     prompts_first,
     prompts_last,
     read_in_parts,
@@ -77,7 +79,7 @@ def group_learner(parts: Parts) -> Learner:
     """A learner of responses in groups; its data are `Answers`."""
 
     def init(key: Array, params: PyTree) -> LearnerState:
-        params = parts.voice.init(key) if params is None else params
+        params = begun(key, parts.voice.init, params)
         # The reference is a copy, so that what is donated is donated once.
         target = () if parts.penalty is None else jax.tree.map(jnp.copy, params)
         opt_state = parts.optimizer.init(params)
@@ -166,30 +168,14 @@ NUMBERS = ("policy_loss", "entropy", "approx_kl", "clip_fraction", "clip_low", "
 
 
 def objective(parts: Parts) -> Reported:
-    """The loss of a minibatch, of as many parts as there are micro-batches, and its diagnostics.
-
-    Each part divides by what the whole minibatch has; its intermediates are made again for the
-    gradient, so that those of one part alone are ever in memory.
-    """
+    """The loss of a minibatch, whose parts divide by what the whole of it has."""
     names = NUMBERS + ("kl",) * (parts.penalty is not None)
 
-    def loss(params: PyTree, batch: Batch) -> tuple[Array, Array]:
-        whole = prompts_last(batch.text.mask)
-        counts = parts.reduction.count(whole), token_count(whole)
-        if parts.num_microbatches == 1:
-            return part_loss(parts, params, batch, counts)
+    def counts(params: PyTree, batch: Batch) -> tuple[Array, Array]:
+        mask = prompts_last(batch.text.mask)
+        return parts.reduction.count(mask), token_count(mask)
 
-        @jax.checkpoint
-        def part(params: PyTree, batch: Batch) -> tuple[Array, Array]:
-            return part_loss(parts, params, batch, counts)
-
-        def add(totals: PyTree, batch: Batch) -> tuple[PyTree, None]:
-            return jax.tree.map(jnp.add, totals, part(params, batch)), None
-
-        nothing = jnp.zeros(()), jnp.zeros(len(names))
-        return jax.lax.scan(add, nothing, in_parts(batch, parts.num_microbatches))[0]
-
-    return Reported(names, loss)
+    return accumulated(names, counts, partial(part_loss, parts), parts.num_microbatches)
 
 
 def part_loss(

@@ -5,13 +5,15 @@ that a prompt is read once for all of its responses. Formulas see time first, [T
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
-from jaxrl.config import config
+from jaxrl.config import config, title
+from jaxrl.families.minibatch import Reported
 from jaxrl.formulas.log_probs import hidden_log_prob_and_entropy
 from jaxrl.networks.generation import generate, row_keys
 from jaxrl.networks.language import language_model, read
@@ -20,6 +22,8 @@ from jaxrl.networks.transformer import Shape
 from jaxrl.optim.optimizer import Schedule
 from jaxrl.text import LanguageModel, Prompts, Response, Task
 from jaxrl.types import Array, PyTree, Scalar
+
+B = TypeVar("B")
 
 
 @config
@@ -74,6 +78,33 @@ def model(config: LanguageConfig, setting: LanguageSetting) -> LanguageModel:
     )
 
 
+def begun(key: Array, init: Callable[[Array], PyTree], params: PyTree) -> PyTree:
+    """Parameters to start from: those given, if they are such as `init` makes, or fresh ones."""
+    if params is None:
+        return init(key)
+    fitting("params", params, init)
+    return params
+
+
+def fitting(name: str, params: PyTree, init: Callable[[Array], PyTree]) -> None:
+    """Check that parameters are such as `init` makes."""
+    wanted = jax.eval_shape(init, jax.random.key(0))
+    if jax.tree.structure(params) != jax.tree.structure(wanted):
+        came = f"{_names(wanted)}, not {_names(params)}"
+        raise ValueError(f"{name} must be those of the model, {came}")
+    for (path, x), y in zip(
+        jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(wanted), strict=True
+    ):
+        if jnp.shape(x) != y.shape:
+            place = name + jax.tree_util.keystr(path)
+            raise ValueError(f"{place} must have the model's shape {y.shape}, not {jnp.shape(x)}")
+
+
+def _names(params: PyTree) -> str:
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return "".join(jax.tree_util.keystr(path) for path, _ in leaves[:3]) or repr(params)
+
+
 class Text(NamedTuple):
     """Prompts and their responses, prompts first."""
 
@@ -105,15 +136,21 @@ def voice(model: LanguageModel, task: Task, temperature: Scalar, early_stop: boo
         return generate(*asked, choose, early_stop)
 
     def reading(params: PyTree, text: Text) -> tuple[Array, Array]:
-        prompt, prompt_mask, token, mask = prompts_last(text)
-        token = jnp.where(mask, token, pad)  # what is masked may be no token at all
-        index = jnp.arange(len(text.token), dtype=jnp.int32)
-        response = Response(token, mask, jnp.zeros(mask.shape), mask.any(0))
-        hidden = read(model, params, Prompts(prompt, prompt_mask, index), response)
+        prompts, response = spoken(text, pad)
+        hidden = read(model, params, prompts, response)
         hidden = hidden / jnp.asarray(temperature, hidden.dtype)
-        return hidden_log_prob_and_entropy(hidden, model.unembedding(params), token)
+        return hidden_log_prob_and_entropy(hidden, model.unembedding(params), response.token)
 
     return Voice(model.init, speak, reading)
+
+
+def spoken(text: Text, pad: int) -> tuple[Prompts, Response]:
+    """A text as what was asked and said, for a model to read."""
+    prompt, prompt_mask, token, mask = prompts_last(text)
+    token = jnp.where(mask, token, pad)  # what is masked may be no token at all
+    index = jnp.arange(len(text.token), dtype=jnp.int32)
+    response = Response(token, mask, jnp.zeros(mask.shape), mask.any(0))
+    return Prompts(prompt, prompt_mask, index), response
 
 
 def text_of(prompts: Prompts, response: Response) -> Text:
@@ -137,7 +174,61 @@ def in_parts(batch: PyTree, num_parts: int) -> PyTree:
 
 def read_in_parts(voice: Voice, params: PyTree, text: Text, num_parts: int) -> Array:
     """Log-probabilities of many responses, some at a time, [P, T, G]."""
-    said = jax.lax.map(
-        lambda part: prompts_first(voice.read(params, part)[0]), in_parts(text, num_parts)
-    )
-    return said.reshape(text.mask.shape)
+    return by_parts(lambda part: prompts_first(voice.read(params, part)[0]), text, num_parts)
+
+
+def by_parts(function: Callable[[B], PyTree], batch: B, num_parts: int) -> PyTree:
+    """What a function of prompts [P, ...] makes of some at a time."""
+    made = jax.lax.map(function, in_parts(batch, num_parts))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), made)
+
+
+def accumulated(
+    names: tuple[str, ...],
+    whole: Callable[[PyTree, B], PyTree],
+    part: Callable[[PyTree, B, PyTree], tuple[Array, Array]],
+    num_parts: int,
+) -> Reported:
+    """The loss of a minibatch as the sum of what its micro-batches add, and its diagnostics.
+
+    The intermediates of a part are made again for the gradient, so that those of one part alone
+    are ever in memory.
+
+    Args:
+      whole: params, minibatch -> what every part must know of the whole, such as a count.
+      part: params, some prompts, that -> what they add to the loss, and to the diagnostics.
+    """
+
+    def loss(params: PyTree, batch: B) -> tuple[Array, Array]:
+        known = whole(params, batch)
+        if num_parts == 1:
+            return part(params, batch, known)
+
+        @jax.checkpoint
+        def again(params: PyTree, batch: B) -> tuple[Array, Array]:
+            return part(params, batch, known)
+
+        def add(totals: PyTree, batch: B) -> tuple[PyTree, None]:
+            return jax.tree.map(jnp.add, totals, again(params, batch)), None
+
+        nothing = jnp.zeros(()), jnp.zeros(len(names))
+        return jax.lax.scan(add, nothing, in_parts(batch, num_parts))[0]
+
+    return Reported(names, loss)
+
+
+def demand(config: LanguageConfig, holds: bool, field: str, what: str) -> None:
+    """A sentence on a field of a configuration that does not fit."""
+    if not holds:
+        raise ValueError(f"{title(config)}.{field} must {what}, not {getattr(config, field)!r}")
+
+
+def check(config: LanguageConfig) -> None:
+    """Fields that must fit each other, in every algorithm."""
+    parts = config.num_minibatches * config.num_microbatches
+    what = f"be a multiple of num_minibatches × num_microbatches = {parts}"
+    demand(config, config.num_prompts % parts == 0, "num_prompts", what)
+    warm = isinstance(config.temperature, Tracer) or config.temperature > 0
+    demand(config, warm, "temperature", "be above 0, so that responses differ")
+    heads = config.num_heads
+    demand(config, config.width % heads == 0, "width", f"be a multiple of num_heads = {heads}")

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxrl.data import permutation
 from jaxrl.loops.acting import Episode, guarded
-from jaxrl.text import Answers, Prompts, Response, Task, take
+from jaxrl.text import Answers, Prompts, Response, Task, take, unequal
 from jaxrl.types import Algorithm, Array, Average, Learner, LearnerState, Metrics, PyTree, once
 
 
@@ -130,10 +130,11 @@ def answered(
     task: Task, learner: Learner, learnt: LearnerState, prompts: Prompts, plan: Plan, noise: PyTree
 ) -> tuple[Answers, Tally]:
     """Responses to prompts, with their rewards, and the sums over them."""
+    judge = task.reward if task.judge is None else task.judge
 
     def reply(noise: PyTree) -> tuple[Response, Array, Array]:
         response = learner.act(learnt, prompts, noise, ())[0]
-        return response, scored(task.reward, prompts, response), response.mask.sum(dtype=jnp.uint32)
+        return response, scored(judge, prompts, response), response.mask.sum(dtype=jnp.uint32)
 
     response, reward, tokens = reply(noise)
     steps = task.step_reward if plan.stepwise else None
@@ -168,11 +169,6 @@ def scored(
         raise ValueError(f"the task's reward must have the shape {shape}, not {worth.shape}")
     worth = worth.astype(jnp.float32)
     return jnp.where(mask, worth, 0.0) if of_tokens else worth
-
-
-def unequal(reward: Array) -> Array:
-    """Which groups have something to compare, [P]."""
-    return reward.max(-1) > reward.min(-1)
 
 
 def filled(ask: Round, max_rounds: int) -> Asked:

@@ -9,6 +9,7 @@ from jaxrl.tasks.addition import addition
 from jaxrl.tasks.characters import characters
 from jaxrl.tasks.combinators import ended, learned, noisy, overlong, weighted, written_with
 from jaxrl.tasks.countdown import countdown
+from jaxrl.tasks.examples import taught
 from jaxrl.tasks.padding import (
     prompt_texts,
     prompts_from_text,
@@ -46,6 +47,7 @@ __all__ = [
     "response_of",
     "response_texts",
     "sorting",
+    "taught",
     "weighted",
     "written_with",
 ]

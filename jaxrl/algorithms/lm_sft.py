@@ -1,0 +1,80 @@
+"""Supervised fine-tuning: imitation of demonstrations, whose prompts are only read.
+
+    L = Σ −log π(oₜ) / Σ |o|
+
+A task's demonstrations, or the examples that it is `taught` by. Its reward is that of the
+demonstrations; an evaluation answers the test prompts greedily.
+Reference: Ouyang et al. 2022, arXiv:2203.02155, section 3.1.
+"""
+
+import jax.numpy as jnp
+
+from jaxrl.config import config
+from jaxrl.families import language, settings
+from jaxrl.families.language import (
+    LanguageConfig,
+    LanguageSetting,
+    Voice,
+    begun,
+    model,
+    text_of,
+    voice,
+)
+from jaxrl.families.minibatch import Passes, descend
+from jaxrl.families.warm_up import imitation, warmed
+from jaxrl.networks.generation import row_keys
+from jaxrl.text import Answers, Prompts, Response, Task
+from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree
+
+
+@config
+class Config(LanguageConfig):
+    """Supervised fine-tuning."""
+
+    num_prompts: int = 64
+    group_size: int = 1
+    num_minibatches: int = 1
+    lr: float = 1e-3
+
+
+def learner(config: Config, setting: LanguageSetting) -> Learner:
+    """The learner of a configuration."""
+    language.check(config)
+    language.demand(config, config.group_size == 1, "group_size", "be the 1 demonstration")
+    speaker, task = model(config, setting), setting.task
+    spoken = voice(speaker, task, config.temperature, config.early_stop)
+    taught = voice(speaker, task, 1.0)  # what is imitated is the distribution itself
+    warm = warmed(taught, task, config)
+    passes = Passes(config.num_epochs, config.num_minibatches)
+    optimizer = settings.optimizer(config, setting, passes.num_steps)
+    reported = imitation(taught, config.num_microbatches)
+
+    def init(key: Array, params: PyTree) -> LearnerState:
+        params = begun(key, warm.init, params)
+        return LearnerState(params, optimizer.init(params), jnp.int32(0))
+
+    def act(
+        state: LearnerState, prompts: Prompts, noise: Array | None, carry: tuple[()]
+    ) -> tuple[Response, tuple[()], tuple[()]]:
+        return spoken.generate(state.params, prompts, noise), (), carry
+
+    def update(key: Array, state: LearnerState, data: Answers) -> tuple[LearnerState, Metrics]:
+        start = state.params, state.opt_state, state.num_updates
+        text = text_of(data.prompts, data.response)
+        new, metrics = descend(key, reported, optimizer, start, text, passes)
+        state = state._replace(params=new[0], opt_state=new[1])
+        return state._replace(num_updates=state.num_updates + 1), metrics
+
+    return Learner(
+        init=init,
+        carry=lambda key, num: (),
+        noise=lambda key, shape: row_keys(key, *shape),
+        act=act,
+        update=update,
+    )
+
+
+def demonstration_loss(spoken: Voice, params: PyTree, task: Task) -> Array:
+    """The loss of the demonstrations of the test prompts."""
+    text = text_of(task.test, task.demonstration(task.test))
+    return imitation(spoken).loss(params, text)[0]
