@@ -22,9 +22,9 @@ def read(name: str) -> nbformat.NotebookNode:
 def executed(name: str) -> nbformat.NotebookNode:
     """A notebook with the outputs of now; of stderr there are none."""
     notebook = read(name)
-    NotebookClient(
-        notebook, timeout=900, record_timing=False, coalesce_streams=True
-    ).execute(cwd=FOLDER)
+    NotebookClient(notebook, timeout=900, record_timing=False, coalesce_streams=True).execute(
+        cwd=FOLDER
+    )
     for cell in notebook.cells:
         if cell.cell_type == "code":
             told = [x for x in cell.outputs if x.get("name") != "stderr"]
