@@ -24,7 +24,11 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl.algorithms import dqn as dqn
     from jaxrl.algorithms import grpo as grpo
     from jaxrl.algorithms import impala as impala
+    from jaxrl.algorithms import lm_dpo as lm_dpo
     from jaxrl.algorithms import lm_grpo as lm_grpo
+    from jaxrl.algorithms import lm_ppo as lm_ppo
+    from jaxrl.algorithms import lm_reward as lm_reward
+    from jaxrl.algorithms import lm_sft as lm_sft
     from jaxrl.algorithms import ppo as ppo
     from jaxrl.algorithms import ppo_penalty as ppo_penalty
     from jaxrl.algorithms import pqn as pqn

@@ -2,7 +2,59 @@
 
 from typing import Any
 
-TUNED: dict[str, dict[str, dict[str, Any]]] = {
+Settings = dict[str, Any]
+
+BALANCE: Settings = dict(
+    total_steps=50_000,
+    num_gradients=8,
+    batch_size=64,
+    hidden_sizes=(64, 64),
+    n_step=5,
+    gamma=0.98,
+    polyak=0.01,
+    anneal_lr=True,
+    epsilon_end=0.04,
+)
+"""Of learners of action values on CartPole."""
+
+SWING: Settings = dict(
+    total_steps=100_000,
+    num_gradients=4,
+    batch_size=64,
+    hidden_sizes=(64, 64),
+    n_step=3,
+    lr=5e-4,
+    polyak=0.01,
+    anneal_lr=True,
+    epsilon_end=0.04,
+)
+"""Of the same on Acrobot."""
+
+COSTS: Settings = dict(value_min=-100.0, value_max=0.0)
+"""The support of returns that are sums of costs."""
+
+HILL: Settings = dict(
+    total_steps=120_000,
+    num_gradients=4,
+    hidden_sizes=(128, 128),
+    n_step=3,
+    gamma=0.98,
+    target_period=300,
+    polyak=1.0,
+    capacity=10_000,
+    epsilon_end=0.07,
+)
+"""Of the same on MountainCar: a target that seldom moves is optimistic for long."""
+
+SWING_UP: Settings = dict(
+    total_steps=20_000, hidden_sizes=(64, 64), batch_size=128, num_gradients=4
+)
+"""Of actors that follow critics on Pendulum."""
+
+CLIMB: Settings = dict(hidden_sizes=(64, 64), batch_size=128, num_gradients=2)
+"""Of the same on MountainCarContinuous, where only noise that lasts finds the goal."""
+
+TUNED: dict[str, dict[str, Settings]] = {
     "ppo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
         "Acrobot-v1": dict(total_steps=1_000_000, num_envs=16, lr=2e-3, normalise_obs=True),
@@ -204,29 +256,43 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
             normalise_reward=True,
         ),
     },
-    "dqn": {
-        "CartPole-v1": dict(
-            total_steps=50_000,
-            num_gradients=4,
-            hidden_sizes=(128, 128),
-            lr=2e-3,
-            anneal_lr=True,
-            gamma=0.98,
-            target="double",
-            target_period=200,
-            polyak=1.0,
-            huber_delta=100.0,
-            epsilon_end=0.04,
-        ),
-        "Acrobot-v1": dict(
-            total_steps=100_000,
-            num_gradients=4,
-            batch_size=64,
-            n_step=3,
-            target="double",
-            anneal_lr=True,
-            polyak=0.01,
-        ),
+    "dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "double_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "c51": {
+        "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
+        "Acrobot-v1": SWING | COSTS,
+        "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
+    },
+    "qr_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "iqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "munchausen_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "rainbow": {
+        "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
+        "Acrobot-v1": SWING | COSTS,
+        "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
+    },
+    "ddpg": {
+        "Pendulum-v1": SWING_UP,
+        "MountainCarContinuous-v0": CLIMB
+        | dict(total_steps=100_000, noise_memory=0.98, noise_std=0.6),
+    },
+    "td3": {
+        "Pendulum-v1": SWING_UP,
+        "MountainCarContinuous-v0": CLIMB
+        | dict(total_steps=100_000, noise_memory=0.98, noise_std=0.6),
+    },
+    "d4pg": {
+        "Pendulum-v1": SWING_UP | dict(gamma=0.98, value_min=-800.0, value_max=0.0),
+        "MountainCarContinuous-v0": CLIMB
+        | dict(total_steps=100_000, noise_memory=0.98, noise_std=0.6, noise_spread=1.0)
+        | dict(value_min=-50.0, value_max=100.0),
+    },
+    "sac": {
+        "Pendulum-v1": SWING_UP,
+        "MountainCarContinuous-v0": CLIMB | dict(total_steps=50_000, noise_memory=0.95),
+    },
+    "redq": {
+        "Pendulum-v1": SWING_UP | dict(total_steps=10_000, num_gradients=20, policy_delay=5),
     },
     "rloo": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),

@@ -1,6 +1,7 @@
 """DPO and its relatives, which learn from preferred and rejected responses.
 
-    L = mean of −log σ(β Δ),  Δ = log π(w)/π_ref(w) − log π(l)/π_ref(l)
+    L = mean over pairs of ℓ(β Δ),  Δ = log π(w)/π_ref(w) − log π(l)/π_ref(l)
+    of DPO: ℓ = −log σ(β Δ)
 
 Responses are sampled once from the start, or anew from the policy of now (`online`), and ranked by
 the task's reward; or a task is `taught` by examples. The best and the worst of a group are

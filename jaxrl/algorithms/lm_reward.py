@@ -1,11 +1,12 @@
 """Reward models: a language model with a number for a head, from comparisons of responses.
 
-    L = mean of −log σ(s_w − s_l − m (R_w − R_l)) + c (s_w + s_l)²
+    L = mean over prompts of ℓ(s₁, …, s_K; R₁, …, R_K)
+    of a pair: ℓ = −log σ(s_w − s_l − m (R_w − R_l)) + c (s_w + s_l)²
 
 Of a group of responses the best and the worst are compared, or all of it as its pairs or as its
-ranking (Plackett-Luce). They are sampled once from the start, or anew for each update (`online`),
-and ranked by the task's reward; or a task is `taught` by examples. What is learnt becomes another
-task's `judge` by `reward_model`.
+ranking (Plackett-Luce, for rewards that differ: equal ones are ranked as they stand). They are
+sampled once from the start, or anew for each update (`online`), and ranked by the task's reward; or
+a task is `taught` by examples. What is learnt becomes another task's `judge` by `reward_model`.
 Reference: Ouyang et al. 2022, arXiv:2203.02155, section 3.5; Christiano et al. 2017,
 arXiv:1706.03741.
 """

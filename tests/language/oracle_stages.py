@@ -110,7 +110,7 @@ def scores(x):
 
 def reward_pairs(x):
     wider = 0.5 * np.subtract(*x.pair(x.reward))
-    return preference.pairwise_reward_loss(*x.pair(scores(x)), wider, 0.01).mean()
+    return preference.pairwise_reward_loss(*x.pair(scores(x)), margin=wider, centre=0.01).mean()
 
 
 def ranked(loss):
@@ -144,8 +144,8 @@ METHODS = {
     "lm_robust": lambda x: preference.robust_dpo_loss(margin(x), 0.1, 0.1).mean(),
     "lm_ipo": lambda x: preference.ipo_loss(margin(x), 0.1).mean(),
     "lm_hinge": lambda x: preference.hinge_loss(margin(x), 0.1).mean(),
-    "lm_simpo": lambda x: preference.simpo_loss(*means(x), 2.0, 0.5).mean(),
-    "lm_orpo": lambda x: preference.orpo_loss(*means(x), 0.1).mean(),
+    "lm_simpo": lambda x: preference.simpo_loss(*means(x), beta=2.0, gamma=0.5).mean(),
+    "lm_orpo": lambda x: preference.orpo_loss(*means(x), beta=0.1).mean(),
     "lm_kto": kto,
     "lm_rrhf": rrhf,
 }

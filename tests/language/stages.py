@@ -21,7 +21,7 @@ CHANGES = {
     "lm_reward": {"margin": 0.5, "centre": 0.01},
     "lm_ppo": {"score_clip": 1.5, "num_epochs": 1},
 }
-SPLIT = ("lm_sft", "lm_reward", "lm_ppo", "lm_kto", "lm_rrhf")
+SPLIT = ("lm_sft", "lm_ppo", "lm_kto")
 CASES = (
     {name: (name, {}) for name in METHODS}
     | {

@@ -71,6 +71,7 @@ def test_a_task_is_taught_by_examples():
     prompts, response = pairs()
     task = taught(majority(), prompts, response, jnp.array([[0.0, 1.0], [-1.0, 0.5]]))
     asked = take(task.train, jnp.array([1, 0, 1]))
+    assert task.shown is not None and task.judge is not None
     shown = task.shown(asked)
     np.testing.assert_array_equal(shown.token[:, 0], [[3, 1], [5, 2], [0, 5], [0, 0]])
     np.testing.assert_array_equal(shown.mask.sum(0), [[2, 3], [2, 2], [2, 3]])
@@ -79,6 +80,7 @@ def test_a_task_is_taught_by_examples():
     np.testing.assert_array_equal(one.token[..., 0], shown.token[..., 0])
     np.testing.assert_array_equal(task.judge(asked, one), [[0.5], [1.0], [0.5]])
     in_order = taught(majority(), prompts, response)
+    assert in_order.shown is not None
     np.testing.assert_array_equal(in_order.shown(task.train).token, response.token)
 
 
