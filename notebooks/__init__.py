@@ -1,0 +1,1 @@
+"""Notebooks that show the formulas at work, and what executes them."""
