@@ -104,7 +104,7 @@ def improved(
     alpha, count = parts.temperature.value(state.slots), state.num_updates + 1
     target = _target(parts, k_target, state, sample.data, alpha)
     weight = parts.importance(state, sample.weight)
-    critic, critic_opt, numbers = _judged(parts, state, sample.data, weight, target)
+    critic, critic_opt, numbers = _judged(parts, state, sample.data, weight, target(parts.head))
     actor = state.params.actor, state.opt_state.actor, state.slots
 
     def improve() -> tuple[PyTree, Metrics]:
@@ -121,26 +121,28 @@ def improved(
     opt_state = ActorCritic(actor[1], critic_opt)
     followed = parts.follow(state.target, _followed(parts, params), count)
     told |= once(value_loss=numbers[0], q=numbers[1], grad_norm=numbers[-1])
-    told |= beyond(
-        parts.head,
-        lambda head: _target(parts._replace(head=head), k_target, state, sample.data, alpha),
-    )
+    told |= beyond(parts.head, target)
     told |= once(lr=parts.optimizer.schedule(state.num_updates))
     return LearnerState(params, opt_state, count, followed, actor[2]), told, numbers[2:-1]
 
 
-def _target(parts: Parts, key: Array, state: LearnerState, data: Any, alpha: Array) -> Array:
-    """What the head learns, from the target networks."""
+def _target(
+    parts: Parts, key: Array, state: LearnerState, data: Any, alpha: Array
+) -> Callable[[Head], Array]:
+    """What a head learns, from the target networks; all chance is drawn here, for any head."""
     k_noise, k_jury = jax.random.split(key)
     critics = drawn(k_jury, state.target.critic, parts.jury)
     actor = state.target.actor if parts.conduct.lagging else state.params.actor
-
-    def ask(action: Array | None) -> Array:
-        return least(parts.head, parts.critics.ask(critics, data.next_obs, action))
-
     output = _output(parts, actor, data.next_obs)
     noise = parts.conduct.noise(k_noise, data.reward.shape)
-    return parts.conduct.target(parts.head, ask, output, noise, data, alpha)
+
+    def target(head: Head) -> Array:
+        def ask(action: Array | None) -> Array:
+            return least(head, parts.critics.ask(critics, data.next_obs, action))
+
+        return parts.conduct.target(head, ask, output, noise, data, alpha)
+
+    return target
 
 
 def _judged(
