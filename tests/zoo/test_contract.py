@@ -31,7 +31,8 @@ FOLLOWING = ENTROPIC | {"ddpg", "td3", "d4pg"}
 PLANE = Box(-1.0, 1.0, (2,))
 ACTIONS = {"Box": PLANE, "Discrete": Discrete(2), "MultiDiscrete": MultiDiscrete((2, 3))}
 IN_A_BOX = "ddpg td3 d4pg sac redq"
-AMONG_FEW = "actor_critic pqn dqn double_dqn c51 qr_dqn iqn munchausen_dqn rainbow discrete_sac"
+AMONG_FEW = "actor_critic pqn dqn double_dqn c51 qr_dqn iqn munchausen_dqn rainbow r2d2"
+AMONG_FEW += " discrete_sac"
 ONLY = dict.fromkeys(IN_A_BOX.split(), "Box") | dict.fromkeys(AMONG_FEW.split(), "Discrete")
 """Who acts in one kind of space only; all others in each."""
 
