@@ -16,8 +16,6 @@ from jaxrl.runtime.plots import COLOURS, DASHES, STYLE, short
 from jaxrl.runtime.statistics import (
     band,
     bootstrap_interval,
-    improvement,
-    improvement_interval,
     iqm,
 )
 
@@ -64,21 +62,19 @@ def interval(values: np.ndarray) -> str:
 def line(row: Row, budget: float, beside: Row | None = None) -> list[str]:
     """A row of the table."""
     end = scores(row, budget)
-    better = ""
+    apart = ""
     if beside is not None and beside is not row:
-        other = scores(beside, budget)
-        low, high = improvement_interval(end, other)
-        better = f"{improvement(end, other):.2f} [{low:.2f}, {high:.2f}]"
+        apart = interval(end - scores(beside, budget))  # a seed has one start for all methods
     means = [
         mean_at(row, budget, name) for name in ("entropy", "kl", "length", "clipped", "useful")
     ]
-    formats = ("{:.2f}", "{:.2f}", "{:.1f}", "{:.3f}", "{:.2f}")
+    formats = ("{:.2f}", "{:.2f}", "{:.1f}", "{:.2%}", "{:.0%}")
     return [
         f"{row['rate']:g}, × {row['factor']:g}",
         interval(np.array(row["score"])[:, 0]),
         interval(end),
         interval(scores(row, budget, "right")),
-        better,
+        apart,
         f"{spent(row, budget):,.0f}",
         *("" if np.isnan(x) else f.format(x) for x, f in zip(means, formats, strict=True)),
     ]
@@ -90,7 +86,7 @@ HEAD = [
     "start, %",
     "score, %",
     "all right, %",
-    f"P(beats {BESIDE})",
+    f"less {BESIDE}'s",
     "seconds",
     "entropy",
     "KL",
@@ -143,6 +139,7 @@ def draw(results: Mapping[str, Row], budgets: Mapping[str, float]) -> None:
                 if (row := results.get(f"{title}:{task}")) is not None:
                     _curves(panels, row, budget, look(title))
             _labels(panels)
+            panels[-1].set_ylim(bottom=0)
         lines = [Line2D([], [], color=colour, ls=dash) for colour, dash in map(look, titles)]
         figure.legend(lines, titles, loc="outside lower center", ncols=len(titles))
         figure.savefig(FIGURE, dpi=80)

@@ -16,7 +16,7 @@ from jaxrl.tasks import sorting
 from jaxrl.train_language import examine, make_language_train
 from tests.language.tiny import demonstration, majority, tiny_model
 
-NUM_SEEDS, NUM_UPDATES, NUM_ANSWERS = 10, 60, 16
+NUM_SEEDS, NUM_UPDATES, NUM_ANSWERS = 10, 200, 16
 START = {"demonstration_steps": 30, "demonstration_batch": 16, "demonstration_lr": 1e-2}
 SIZES = {"num_prompts": 8, "group_size": 8, "lr": 1e-2, "early_stop": False}
 MODEL = tiny_model()
@@ -24,9 +24,9 @@ QUICK = {"xla_backend_optimization_level": 1}  # compiles in less time
 
 
 def rambling(prompts):
-    """Demonstrations of which every other one goes on when all is said, as people do."""
+    """Demonstrations, two of three of which go on when all is said."""
     right = demonstration(prompts)
-    rambles = (prompts.index % 2 == 0)[None, :, None]
+    rambles = (prompts.index % 3 > 0)[None, :, None]
     token, mask = (jnp.roll(x, 1, 0) for x in (right.token, right.mask))
     token, mask = token.at[0].set(right.token[0]), mask.at[0].set(True)
     return right._replace(
@@ -37,37 +37,44 @@ def rambling(prompts):
 TASK = majority()._replace(demonstration=rambling)
 
 
-def training_of(name, num_updates=NUM_UPDATES, **changes):
+def training_of(name, **changes):
     config = language_config(name, **(SIZES | changes))
-    steps = num_updates * config.num_prompts * config.group_size
+    steps = NUM_UPDATES * config.num_prompts * config.group_size
     return make_language_train(config, TASK, steps, model=MODEL)
 
 
-def seeds(function, *given):
-    """A function of a key and what follows, for every seed, compiled and called."""
-    keys = jax.random.split(jax.random.key(0), NUM_SEEDS)
-    return jax.jit(jax.vmap(function)).lower(keys, *given).compile(QUICK)(keys, *given)
+def keys(seed=0):
+    return jax.random.split(jax.random.key(seed), NUM_SEEDS)
+
+
+def imitation(**changes):
+    return training_of("lm_sft", group_size=1, **changes)
 
 
 @functools.cache
 def starts():
-    """Parameters from which every method starts."""
-    imitation = training_of("lm_sft", group_size=1, **START)
-    return seeds(lambda key: imitation.learner.init(key, None).params)
+    """Parameters from which every method starts, one set for each seed."""
+    start = lambda key: imitation(**START).learner.init(key, None).params  # noqa: E731
+    return jax.jit(jax.vmap(start))(keys())
 
 
-def learnt(name, num_updates=NUM_UPDATES, **changes):
-    """Parameters of the policy after training from the start, and the tokens it took."""
-    training = training_of(name, num_updates, **changes)
+def program(training):
+    """keys, starts, number of updates -> learnt parameters, tokens generated, updates refused."""
 
-    def one(key, start):
+    def one(key, start, num_updates):
         begun = training.algorithm.init(key, start)
-        state, metrics = run(training.algorithm, begun, training.num_updates)
+        state, metrics = run(training.algorithm, begun, num_updates)
         params = state.learner.params
-        params = params["actor"] if name == "lm_ppo" else params
+        params = params.get("actor", params)
         return params, state.num_tokens, metrics["refused"].total
 
-    params, tokens, refused = seeds(one, starts())
+    given = keys(), starts(), jnp.int32(0)
+    return jax.jit(jax.vmap(one, (0, 0, None))).lower(*given).compile(QUICK)
+
+
+def learnt(trained, num_updates=NUM_UPDATES):
+    """Parameters after training from the start, and the tokens that it took, of each seed."""
+    params, tokens, refused = trained(keys(), starts(), jnp.int32(num_updates))
     assert not np.asarray(refused).any()
     return params, np.asarray(tokens)
 
@@ -75,24 +82,24 @@ def learnt(name, num_updates=NUM_UPDATES, **changes):
 @functools.cache
 def scoring():
     """The program that tells how many of a policy's answers to unseen prompts are right."""
-    training = training_of("lm_sft", group_size=1)
-    test = TASK.test
+    training, test = imitation(), TASK.test
 
     def one(key, params):
         state = training.learner.init(key, params)
         noise = training.learner.noise(key, (len(test.index), NUM_ANSWERS))
         return TASK.reward(test, training.learner.act(state, test, noise, ())[0]).mean()
 
-    keys = jax.random.split(jax.random.key(1), NUM_SEEDS)
-    made = jax.jit(jax.vmap(one)).lower(keys, starts()).compile(QUICK)
-    return lambda params: np.asarray(made(keys, params))
+    made = jax.jit(jax.vmap(one)).lower(keys(), starts()).compile(QUICK)
+    return lambda params: np.asarray(made(keys(1), params))
+
+
+imitated = functools.cache(lambda: program(imitation()))
 
 
 @functools.cache
-def control():
-    """Scores after imitation alone, with as many tokens of demonstrations as GRPO generates."""
-    tokens = learnt("lm_grpo")[1].max()
-    params, shown = learnt("lm_sft", num_updates=int(tokens) // 20, group_size=1)
+def control(tokens):
+    """Scores after imitation alone, of demonstrations with at least so many tokens."""
+    params, shown = learnt(imitated(), -(-tokens // 16))  # 8 demonstrations of 2 tokens or more
     assert shown.min() >= tokens
     return scoring()(params)
 
@@ -116,12 +123,12 @@ VARIANTS |= {
 def test_a_method_raises_its_held_out_score_and_beats_imitation(case):
     name, changes = VARIANTS[case]
     assert set(changes) <= set(hints(type(LANGUAGE[name].config)))
-    start, imitated = scoring()(starts()), control()
-    end = scoring()(learnt(name, **changes)[0])
-    print(case, start.mean().round(3), imitated.mean().round(3), end.mean().round(3))
+    params, tokens = learnt(program(training_of(name, **changes)))
+    start, shown, end = scoring()(starts()), control(int(tokens.max())), scoring()(params)
+    print(case, *(x.mean().round(3) for x in (start, shown, end)), tokens.max())
     assert end.mean() > start.mean() + 0.1
     assert (end > start).sum() >= 8
-    assert (end > imitated).sum() >= 8
+    assert (end > shown).sum() >= 8
 
 
 SMALL = {"num_prompts": 16, "num_layers": 2, "width": 32, "num_heads": 2, "early_stop": False}
