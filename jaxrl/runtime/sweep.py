@@ -178,7 +178,7 @@ def in_waves(
     devices = jax.devices()
     devices = devices[: min(max_lanes, num_lanes)]
     width, num_waves = waves(num_lanes, len(devices), max_lanes)
-    compiled = _spread(lane, devices)
+    compiled = spread(lane, devices)
     parts = []
     for wave in range(num_waves):
         rows = np.minimum(wave * width + np.arange(width), num_lanes - 1)
@@ -191,8 +191,12 @@ def in_waves(
     return jax.tree.map(lambda *xs: np.concatenate(xs)[:num_lanes], *parts)
 
 
-def _spread(lane: Lane, devices: Sequence[Any]) -> Lane:
-    """The functions of a lane, for as many lanes as a multiple of the devices."""
+def spread(lane: Lane, devices: Sequence[Any]) -> Lane:
+    """The functions of a lane, compiled, for as many lanes as a multiple of the devices.
+
+    `begin` takes (arguments), `advance` (num_updates, carried, arguments), `close` (carried,
+    arguments): the arguments as one tuple, each with an axis of lanes.
+    """
     over, alike = PartitionSpec("lanes"), PartitionSpec()
     spread = partial(
         jax.shard_map, mesh=Mesh(np.array(devices), ("lanes",)), out_specs=over, check_vma=False
