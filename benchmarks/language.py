@@ -136,7 +136,8 @@ def lane(method: Method, name: str) -> Lane:
     def close(carried: Carried, given: Arguments) -> tuple[Carried, dict[str, Array]]:
         this = training(given.knobs)
         after, metrics = this.close(carried)
-        spent = {"tokens": carried.state.num_tokens} | numbers(metrics)
+        state: Any = carried.state  # of a loop of prompts
+        spent = {"tokens": state.num_tokens} | numbers(metrics)
         return after, spent | measured(this, tuned(method, given.knobs), carried, given.start)
 
     def advance(num: Array, carried: Carried, given: Arguments) -> Carried:
@@ -200,7 +201,7 @@ def starts(name: str, num_seeds: int) -> tuple[PyTree, PyTree]:
     def begin(seed: Array) -> PyTree:
         return this.learner.init(jax.random.key(seed), None).params
 
-    seeds = np.concatenate([np.arange(num_seeds), TUNING_SEEDS])
+    seeds = np.array([*range(num_seeds), *TUNING_SEEDS])
     alone = Lane(begin, lambda num, carried, seed: carried, lambda carried, seed: (carried, ()))
     made = jax.device_get(spread(alone, jax.devices()).begin((seeds,)))
     return jax.tree.map(lambda x: x[ours], made), jax.tree.map(lambda x: x[others], made)

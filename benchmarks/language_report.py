@@ -130,7 +130,8 @@ def draw(results: Mapping[str, Row], budgets: Mapping[str, float]) -> None:
         place = titles.index(title)
         return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS)]
 
-    with rc_context(STYLE | {"font.size": 9, "axes.titlesize": 10}):
+    style: dict[Any, Any] = STYLE | {"font.size": 9, "axes.titlesize": 10}
+    with rc_context(style):
         figure = Figure(figsize=(13, 3 * len(budgets) + 0.6), layout="constrained")
         axes = figure.subplots(len(budgets), 5, squeeze=False)
         for panels, (task, budget) in zip(axes, budgets.items(), strict=True):
