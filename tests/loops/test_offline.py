@@ -14,14 +14,14 @@ from jaxrl.config import replace
 from jaxrl.data import fixed
 from jaxrl.envs import PROBES, probe, value
 from jaxrl.envs.probes import stacked
-from jaxrl.families.off_policy import replay
+from jaxrl.families.off_policy import OffPolicyConfig, in_sequences, replay
 from jaxrl.families.settings import Setting
 from jaxrl.loops.run import run
 from jaxrl.networks.value import Chance
 from jaxrl.types import Box, Spaces
 from jaxrl.zoo import ZOO
 from tests.sentences import hold_sentence
-from tests.zoo.cases import QUICK
+from tests.zoo.cases import QUICK, in_a_box, small, world
 from tests.zoo.keys import PLAIN, USED, noted
 from tests.zoo.trees import assert_near, assert_same, at, differ, finite, types
 from tests.zoo.worlds import drift
@@ -134,11 +134,14 @@ def test_fixed_data_are_drawn_as_a_buffer_that_was_filled_with_them(kind):
 
 
 def test_every_learner_of_replay_learns_from_data():
-    """As shapes: what each compiles is that of its own loop."""
+    """As shapes: what each compiles is that of its own loop. Memories are no part of a data set."""
+    boxed = data()._replace(action=jnp.zeros((NUM_STEPS, NUM_ENVS, 2)))
     for name, entry in ZOO.items():
-        if not isinstance(entry.config, dqn.Config):
+        if not isinstance(entry.config, OffPolicyConfig) or in_sequences(entry.config):
             continue
-        algorithm = make_offline(replace(entry.config, **SIZES), drift(), data(), 1000).algorithm
+        config = replace(small(name), capacity=NUM_STEPS * NUM_ENVS)
+        steps = boxed if in_a_box(config) else data()
+        algorithm = make_offline(config, world(config), steps, 1000).algorithm
         state = jax.eval_shape(algorithm.init, KEY)
         assert jax.eval_shape(algorithm.update, state)[0].learner == state.learner, name
 
