@@ -10,6 +10,7 @@ from jaxrl.runtime.cli import main
 from tests.sentences import hold_sentence
 
 SIZES = "--env CartPole-v1 --num-envs 4 --hidden-sizes 8 --batch-size 16 --num-iterations 25"
+SIZES += " --num-gradients 1 --n-step 1"
 MADE = f"train dqn {SIZES} --learning-starts 400 --total-steps 600 --quiet --no-cache"
 LEARNT = f"train double_dqn {SIZES} --total-steps 200 --evaluate-every 100 --quiet --no-cache"
 
@@ -72,15 +73,15 @@ MISTAKES = (
     ("train dqn --env CartPole-v1 --save-dataset a.txt", "save_dataset must be a file ending in"),
     (
         "train dqn --env CartPole-v1 --batch-size 2000",
-        "dqn.batch_size must be at most the 1000 rows of warm-up, not 2000",
+        "dqn.batch_size must be at most the 968 rows of warm-up, not 2000",
     ),
     (
         "train dqn --env CartPole-v1 --n-step 200",
         "dqn.learning_starts must fill a window of num_envs × n_step = 1600 steps, not 1000",
     ),
     (
-        "train rainbow --env CartPole-v1 --capacity 140",
-        "dqn.capacity must hold batch_size = 128 and num_envs × n_step = 24, not 140",
+        "train rainbow --env CartPole-v1 --capacity 100",
+        "dqn.capacity must hold batch_size = 64 and num_envs × n_step = 40, not 100",
     ),
 )
 
