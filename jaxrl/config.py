@@ -113,7 +113,7 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "policy_delay": (1, math.inf, "gradient steps of the critics for one of the actor"),
     "noise_std": (0, math.inf, "exploration noise, as a share of half the actions' range"),
     "noise_spread": (0, math.inf, "the last environment's noise over that of the first"),
-    "noise_memory": (0, 1, "correlation of exploration noise from step to step"),
+    "noise_memory": (0, 1, "how much of the noise of exploration lasts to the next step"),
     "smoothing_std": (0, math.inf, "noise on a target's action, as a share of half the range"),
     "smoothing_clip": (0, math.inf, "largest noise on a target's action"),
     "learn_temperature": (0, 0, "whether the temperature moves entropy to its target"),

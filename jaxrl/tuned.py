@@ -11,6 +11,7 @@ BALANCE: Settings = dict(
     hidden_sizes=(64, 64),
     n_step=5,
     gamma=0.98,
+    lr=2e-3,
     polyak=0.01,
     anneal_lr=True,
     epsilon_end=0.04,
@@ -43,8 +44,9 @@ HILL: Settings = dict(
     polyak=1.0,
     capacity=10_000,
     epsilon_end=0.07,
+    noise_memory=0.85,
 )
-"""Of the same on MountainCar: a target that seldom moves is optimistic for long."""
+"""Of the same on MountainCar: tries that last reach the hill."""
 
 SWING_UP: Settings = dict(
     total_steps=20_000, hidden_sizes=(64, 64), batch_size=128, num_gradients=4
@@ -263,7 +265,11 @@ TUNED: dict[str, dict[str, Settings]] = {
         "Acrobot-v1": SWING | COSTS,
         "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
     },
-    "qr_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "qr_dqn": {
+        "CartPole-v1": BALANCE | dict(num_quantiles=10, polyak=0.005),
+        "Acrobot-v1": SWING,
+        "MountainCar-v0": HILL,
+    },
     "iqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
     "munchausen_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
     "rainbow": {

@@ -47,6 +47,7 @@ class Config(OffPolicyConfig):
     epsilon_start: float = 1.0
     epsilon_end: float = 0.05
     exploration_fraction: float = 0.2
+    noise_memory: float = 0.0
     temperature: float = 0.03
     top_k: int = 2
     munchausen_coef: float = 0.9
@@ -81,6 +82,7 @@ def learner(config: Config, setting: Setting) -> Learner:
             ),
             study=_study(config),
             hold=config.noisy == "episode",
+            noise_memory=config.noise_memory,
         )
     )
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxrl.families.settings import Setting, progress
 from jaxrl.formulas.selection import boltzmann, epsilon_greedy, greedy, top_k
+from jaxrl.numerics import select
 from jaxrl.types import Array, LearnerState, PyTree, Scalar
 
 
@@ -23,6 +24,18 @@ def falling(config: Any, state: LearnerState, setting: Setting) -> Array:
     share = progress(state, setting) / jnp.maximum(config.exploration_fraction, 1e-8)
     fall = config.epsilon_end - config.epsilon_start
     return config.epsilon_start + jnp.minimum(share, 1.0) * fall
+
+
+def lasting(memory: Scalar, chance: Array, before: PyTree, fresh: PyTree) -> PyTree:
+    """The noise of a choice, which stays what it was with probability ρ.
+
+        xₜ = xₜ₋₁ with probability ρ, else drawn anew
+
+    Each xₜ by itself is distributed as if ρ = 0, and so is each choice among the same values; a try
+    lasts 1 / (1 − ρ) steps in the mean.
+    Reference: Dabney et al. 2020, arXiv:2006.01782 (εz-greedy, where only tries last).
+    """
+    return select(chance < memory, before, fresh)
 
 
 def by_epsilon() -> Exploration:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.data import Experience
-from jaxrl.families.explore import Exploration
+from jaxrl.families.explore import Exploration, lasting
 from jaxrl.families.value_head import Head, beyond, taken
 from jaxrl.families.value_target import Look, Rule
 from jaxrl.formulas.selection import greedy
@@ -19,7 +19,7 @@ from jaxrl.networks import action_mask
 from jaxrl.networks.value import Chance, Said, ValueNetwork
 from jaxrl.numerics import select
 from jaxrl.optim.optimizer import Optimizer
-from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, once
+from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Scalar, once
 
 
 class Chances(NamedTuple):
@@ -59,6 +59,7 @@ class Parts(NamedTuple):
     follow: Callable[[PyTree, PyTree, Array], PyTree]  # target, params, number of the step
     study: Study
     hold: bool = False  # noise of the weights lasts an episode, not a step
+    noise_memory: Scalar = 0.0  # probability that the noise of a choice lasts one step more
 
 
 class Noise(NamedTuple):
@@ -66,20 +67,22 @@ class Noise(NamedTuple):
 
     chance: Chance
     choice: PyTree
+    last: Array  # uniform: whether an older choice's noise lasts
 
 
 class Held(NamedTuple):
-    """The weights' noise of an episode, and whether it has begun."""
+    """Noise that may last from step to step of an episode, and whether that has begun."""
 
     weights: PyTree
+    choice: PyTree
     begun: Array
 
 
 class Carry(NamedTuple):
-    """What lasts from step to step, each () where there is none."""
+    """What lasts from step to step; () where there is no memory."""
 
     memory: PyTree
-    held: Any  # `Held`
+    held: Held
 
 
 def value_learner(parts: Parts) -> Learner:
@@ -92,25 +95,34 @@ def value_learner(parts: Parts) -> Learner:
         return LearnerState(params, opt_state, jnp.int32(0), jax.tree.map(jnp.copy, params))
 
     def carry(key: Array, num_envs: int) -> Carry:
-        memory = network.carry(num_envs)
-        if not parts.hold:
-            return Carry(memory, ())
-        return Carry(memory, Held(network.weights(key, (num_envs,)), jnp.zeros(num_envs, bool)))
+        like = jax.eval_shape(lambda: noise(key, (num_envs,)))
+        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+        weights = blank.chance.weights if parts.hold else ()
+        held = Held(weights, blank.choice, jnp.zeros(num_envs, bool))
+        return Carry(network.carry(num_envs), held)
 
     def noise(key: Array, shape: tuple[int, ...]) -> Noise:
-        k_weights, k_tau, k_choice = jax.random.split(key, 3)
+        k_weights, k_tau, k_choice, k_last = jax.random.split(key, 4)
         chance = Chance(network.weights(k_weights, shape), network.tau(k_tau, shape))
-        return Noise(chance, parts.exploration.noise(k_choice, shape))
+        choice = parts.exploration.noise(k_choice, shape)
+        return Noise(chance, choice, jax.random.uniform(k_last, shape))
+
+    def lasted(noise: Noise, held: Held) -> tuple[Noise, Held]:
+        weights, choice, begun = held
+        if parts.hold:
+            weights = select(begun, weights, noise.chance.weights)
+            noise = noise._replace(chance=noise.chance._replace(weights=weights))
+        stayed = lasting(parts.noise_memory, noise.last, choice, noise.choice)
+        choice = select(begun, stayed, noise.choice)
+        return noise._replace(choice=choice), Held(weights, choice, jnp.ones_like(begun))
 
     def act(
         state: LearnerState, obs: PyTree, noise: Noise | None, carry: Carry
     ) -> tuple[Array, PyTree, Carry]:
         before, held = carry
+        if noise is not None:
+            noise, held = lasted(noise, held)
         chance = Chance() if noise is None else noise.chance
-        if parts.hold and noise is not None:
-            weights = select(held.begun, held.weights, chance.weights)
-            chance = chance._replace(weights=weights)
-            held = Held(weights, jnp.ones_like(held.begun))
         said, after = network.step(state.params, obs, before, chance)
         q, mask = head.mean(said.numbers), action_mask(obs)
         if noise is None:
@@ -169,9 +181,7 @@ def steps() -> Study:
 
 def drawn(key: Array, network: ValueNetwork, num_rows: int) -> Chances:
     """Chances of one gradient step; noise of the weights is drawn once for all rows."""
-
-    def chance(key: Array) -> Chance:
-        k_weights, k_tau = jax.random.split(key)
-        return Chance(network.weights(k_weights, ()), network.tau(k_tau, (num_rows,)))
-
-    return Chances(*map(chance, jax.random.split(key, 3)))
+    k_weights, k_tau = jax.random.split(key)
+    num = len(Chances._fields)
+    drawn = Chance(network.weights(k_weights, (num,)), network.tau(k_tau, (num, num_rows)))
+    return Chances(*(jax.tree.map(lambda x, i=i: x[i], drawn) for i in range(num)))

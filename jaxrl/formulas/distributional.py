@@ -26,11 +26,11 @@ def categorical_projection(atoms: Array, prob: Array, support: Array) -> Array:
     checks.sequence(support=support)
     if support.ndim != 1 or support.size < 2:
         raise ValueError(f"support must have the shape (K,) with K at least 2, not {support.shape}")
-    spacing = support[1] - support[0]
-    inside = jnp.clip(atoms, support[0], support[-1])
-    grid = support.reshape((1,) * (atoms.ndim - 1) + (-1, 1))
-    share = jnp.clip(1 - jnp.abs(inside[..., None, :] - grid) / spacing, 0.0, 1.0)
-    return jnp.sum(share * prob[..., None, :], -1)
+    low, high = support[0], support[-1]
+    place = (jnp.clip(atoms, low, high) - low) / (high - low) * (support.size - 1)
+    index = jnp.arange(support.size, dtype=place.dtype).reshape((1,) * (atoms.ndim - 1) + (-1, 1))
+    share = jnp.maximum(1 - jnp.abs(place[..., None, :] - index), 0.0)
+    return jnp.einsum("...ij,...j->...i", share, prob, precision="highest")
 
 
 def categorical_loss(logits: Array, target_prob: Array) -> Array:

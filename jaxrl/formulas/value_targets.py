@@ -214,7 +214,7 @@ def watkins_target(
     return retrace(reward, taken, max_value(next_q), discount, done, trace)
 
 
-def dueling(value: Array, advantage: Array) -> Array:
+def dueling(value: Array, advantage: Array, axis: int = -1) -> Array:
     """Dueling aggregation: a state value and advantages that average to nothing.
 
         Q(s, a) = V(s) + A(s, a) − meanₐ A(s, a)
@@ -222,10 +222,12 @@ def dueling(value: Array, advantage: Array) -> Array:
     Args:
       value: V(s), [...].
       advantage: A(s, ·), [..., A].
+      axis: that of A, if it is not the last.
     Reference: Wang et al. 2016, arXiv:1511.06581, eq. 9; note 004, question 4-6.
     """
-    checks.table(checks.same_shape(value=value), advantage=advantage)
-    return value[..., None] + advantage - advantage.mean(-1, keepdims=True)
+    shape = checks.same_shape(value=value)
+    checks.table(shape, advantage=jnp.moveaxis(advantage, axis, -1))
+    return jnp.expand_dims(value, axis) + advantage - advantage.mean(axis, keepdims=True)
 
 
 def deterministic_policy_loss(action: Array, action_gradient: Array) -> Array:

@@ -50,7 +50,8 @@ def noise_like(key: Array, shape: tuple[int, ...], like: PyTree) -> PyTree:
     leaves, treedef = jax.tree.flatten(like)
     sizes = [x.shape[-1] for x in leaves]
     normal = jax.random.normal(key, (*shape, sum(sizes)))
-    factor = jnp.sign(normal) * jnp.sqrt(jnp.abs(normal))
+    # a barrier, or a compiler makes each factor anew for each weight that it enters
+    factor = jax.lax.optimization_barrier(jnp.sign(normal) * jnp.sqrt(jnp.abs(normal)))
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
     return jax.tree.unflatten(treedef, jnp.split(factor, ends, -1))
 

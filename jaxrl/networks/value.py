@@ -187,8 +187,7 @@ def duelled(network: ValueNetwork) -> ValueNetwork:
 
     def split(asked: tuple[Said, PyTree]) -> tuple[Said, PyTree]:
         (numbers, tau), carry = asked
-        advantage = jnp.swapaxes(numbers[..., 1:, :], -1, -2)
-        return Said(jnp.swapaxes(dueling(numbers[..., 0, :], advantage), -1, -2), tau), carry
+        return Said(dueling(numbers[..., 0, :], numbers[..., 1:, :], axis=-2), tau), carry
 
     return network._replace(
         step=lambda *asked: split(network.step(*asked)),

@@ -330,6 +330,26 @@ def test_the_ladder_has_a_rate_for_each_environment():
     np.testing.assert_allclose(other, 0.9 ** (1 - middle) * 0.1**middle, atol=0.04)
 
 
+@pytest.mark.parametrize("rule", ["epsilon", "ladder", "boltzmann", "top_k"])
+def test_tries_may_last_and_are_as_frequent_as_before(rule):
+    """With ρ a try is repeated, or drawn anew and then the same by chance."""
+    num, memory = 20_000, 0.8
+    changes = dict(exploration=rule, epsilon_start=1.0, epsilon_end=1.0, top_k=3, temperature=1e6)
+    config = replace(CONFIG, noise_memory=memory, **changes)
+    learner = dqn.learner(config, drift.setting(drift.drift(), None))
+    _, _, _, state, sample = scene("dqn")
+    obs = jnp.repeat(sample.data.obs[:1], num, 0)
+    carry, actions = learner.carry(jax.random.key(0), num), []
+    for key in jax.random.split(jax.random.key(3), 3):
+        action, _, carry = learner.act(state, obs, learner.noise(key, (num,)), carry)
+        actions.append(np.asarray(action))
+        np.testing.assert_allclose(np.bincount(action) / num, np.full(3, 1 / 3), atol=0.015)
+    again = [np.mean(before == after) for before, after in itertools.pairwise(actions)]
+    np.testing.assert_allclose(again, memory + (1 - memory) / 3, atol=0.015)
+    fresh = learner.act(state, obs, learner.noise(key, (num,)), learner.carry(key, num))[0]
+    np.testing.assert_allclose(np.mean(fresh == actions[-1]), (1 - memory) + memory / 3, atol=0.015)
+
+
 @pytest.mark.parametrize("lasting", ["step", "episode"])
 def test_noise_of_the_weights_lasts_a_step_or_an_episode(lasting):
     """Actions in one place, step by step, in environments that all show it."""

@@ -26,6 +26,7 @@ ACTING = {
     "boltzmann": {"exploration": "boltzmann"},
     "top k": {"exploration": "top_k", "top_k": 1},
     "greedy": {"exploration": "greedy"},
+    "tries that last": {"noise_memory": 0.9},
 }
 """What changes acting and replay; the others change one gradient from the same batch."""
 
