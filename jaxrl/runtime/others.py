@@ -1,4 +1,6 @@
-"""What the training of a language model takes from other runs: a policy, and a reward model."""
+"""What the training of a language model takes from elsewhere: a policy, and a reward model."""
+
+from pathlib import Path
 
 import jax
 
@@ -7,29 +9,39 @@ from jaxrl.families import language
 from jaxrl.families.headed import reward_model
 from jaxrl.families.language import LanguageSetting
 from jaxrl.language_zoo import language_entry
+from jaxrl.runtime import pretrained, weights
+from jaxrl.runtime.folder import CONFIG
 from jaxrl.runtime.load import Run, load
 from jaxrl.runtime.record import Record
 from jaxrl.runtime.sides import LANGUAGES
 from jaxrl.text import Prompts, Response, Task
 from jaxrl.types import Array, PyTree
 
-SIZES = ("num_layers", "width", "num_heads")
-"""Fields that two models must share for the parameters of one to be those of the other."""
-
 
 def start(record: Record) -> tuple[PyTree, ...]:
-    """What `Training.begin` takes besides its key: the parameters of the policy of another run.
+    """What `Training.begin` takes besides its key: parameters of weights, or of a run's policy.
 
-    They are those of its best seed, whatever the seed that begins with them.
+    The latter are those of its best seed, whatever the seed that begins with them.
     """
     if record.start is None:
         return ()
+    if not (Path(record.start) / CONFIG).is_file():
+        if pretrained.origin(record.start) is None:
+            raise ValueError(
+                f"start must be the folder of a run or of weights, not {record.start!r}: it has "
+                f"neither {CONFIG} nor {weights.CONFIG}"
+            )
+        _check_sizes(record, pretrained.sizes(record.start))
+        return (weights.load(record.start).params,)
     run = _run("start", record.start, record.world())
-    for name in SIZES:
-        theirs, ours = (getattr(config, name) for config in (run.config, record.config))
-        if ours != theirs:
-            raise ValueError(f"{name} must be {theirs} as in {record.start!r}, not {ours}")
+    _check_sizes(record, {name: getattr(run.config, name) for name in pretrained.SIZES})
     return (language_entry(run.algorithm).policy(run.learner_state()),)
+
+
+def _check_sizes(record: Record, sizes: dict[str, int]) -> None:
+    for name, theirs in sizes.items():
+        if (ours := getattr(record.config, name)) != theirs:
+            raise ValueError(f"{name} must be {theirs} as in {record.start!r}, not {ours}")
 
 
 def judged(task: Task, path: str) -> Task:
@@ -40,19 +52,22 @@ def judged(task: Task, path: str) -> Task:
 
     def judge(prompts: Prompts, response: Response) -> Array:
         with jax.ensure_compile_time_eval():  # of parameters that are kept, none is a tracer
-            config, params = judgement(path, task)
-        speaker = language.model(config, LanguageSetting(task, 1))
+            run = judgement(path, task)
+            params = run.learner_state().params
+        setting = LanguageSetting(task, 1, **run.record.networks())
+        speaker = language.model(run.config, setting)
         return reward_model(speaker, params)(prompts, response)
 
     return task._replace(judge=judge)
 
 
-def judgement(path: str, task: Task) -> tuple[lm_reward.Config, PyTree]:
-    """The configuration and the parameters of a run's reward model."""
+def judgement(path: str, task: Task) -> Run:
+    """A run of a reward model."""
     run = _run("reward", path, task)
     if not isinstance(run.config, lm_reward.Config):
         raise ValueError(f"reward must be a run of a reward model, not {run.algorithm}: {path}")
-    return run.config, run.learner_state().params
+    run.learner_state()  # raises where there is none yet
+    return run
 
 
 def check(record: Record, begins: bool = True) -> None:

@@ -53,11 +53,7 @@ class Pretrained(NamedTuple):
 def load(folder: Path | str) -> Pretrained:
     """Read a model; a ValueError says in one sentence what is wrong with its folder."""
     folder = Path(folder)
-    config = _json(folder / CONFIG)
-    try:
-        shape = shape_of(config)
-    except ValueError as error:
-        raise ValueError(f"{folder / CONFIG} {error}") from error
+    shape, config = described(folder)
     found = _tensors(folder)
     params: dict[str, Any] = {}
     for entry in _entries(shape):
@@ -73,6 +69,16 @@ def load(folder: Path | str) -> Pretrained:
     if unknown:
         raise ValueError(f"{folder} holds tensors that its {CONFIG} has no place for: {unknown[0]}")
     return Pretrained(shape, params, config)
+
+
+def described(folder: Path | str) -> tuple[Shape, dict[str, Any]]:
+    """The shape of a folder's model, and all of its config.json."""
+    file = Path(folder) / CONFIG
+    config = _json(file)
+    try:
+        return shape_of(config), config
+    except ValueError as error:
+        raise ValueError(f"{file} {error}") from error
 
 
 def save(

@@ -14,7 +14,10 @@ from jaxrl.names import unknown
 
 RECORD = {
     "env": ("NAME", "environment, or task: see jaxrl envs"),
-    "start": ("RUN", "begin with the policy of this run's folder (language models)"),
+    "start": (
+        "FOLDER",
+        "begin with a run's policy, or with Llama, Qwen2 or Qwen3 in safetensors (language models)",
+    ),
     "reward": ("RUN", "learn from the reward model of this run's folder (language models)"),
     "dataset": ("FILE", "learn from these data alone; all steps are then gradient steps"),
     "total_steps": (

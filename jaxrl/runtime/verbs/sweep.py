@@ -28,12 +28,12 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Understand and check all of a sweep."""
-    from jaxrl.runtime import devices, folder
+    from jaxrl.runtime import devices, folder, pretrained
     from jaxrl.runtime.others import check, start
     from jaxrl.runtime.record import record, write_yaml
 
     values = record_values(options, ("grid", "random", "range"))
-    base = record(values)
+    base = record(values, pretrained.origin(values.get("start")))
     devices.offer(devices.num_cores())
     base.training()
     check(base)
@@ -102,6 +102,7 @@ def _sweep(base: Any, begun: Any, configs: Any, path: Path, options: argparse.Na
             evaluate_every=base.evaluate_every,
             start=begun,
             report=report,
+            **base.networks(),
         )
     summary = table.summary()
     best = int(np.nanargmax(summary["iqm"]))

@@ -31,7 +31,7 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Understand and check all of a run."""
-    from jaxrl.runtime import devices, folder, trackers
+    from jaxrl.runtime import devices, folder, pretrained, trackers
     from jaxrl.runtime.others import check
     from jaxrl.runtime.record import record
 
@@ -40,7 +40,8 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
         return _resumed(options, values)
     if "algorithm" not in values:
         raise ValueError("train needs the name of an algorithm first, as in jaxrl train ppo")
-    made = record({"devices": _most_devices(values)} | values)
+    origin = pretrained.origin(values.get("start"))
+    made = record({"devices": _most_devices(values)} | values, origin)
     devices.demand(made.devices)
     choose_threads(made)
     made.training()  # raises what does not go together
@@ -95,10 +96,11 @@ def _check_saving(options: argparse.Namespace, made: Any) -> None:
 
 def _texts(made: Any) -> dict[str, str]:
     """The first files of a run."""
-    from jaxrl.runtime import folder, versions
+    from jaxrl.runtime import folder, pretrained, versions
     from jaxrl.runtime.record import write_yaml
 
-    return {
+    kept = {} if made.origin is None else pretrained.texts(made.origin)
+    return kept | {
         folder.CONFIG: write_yaml(made),
         folder.COMMAND: shlex.join(["jaxrl", *sys.argv[1:]]) + "\n",
         folder.VERSIONS: versions.text(),
