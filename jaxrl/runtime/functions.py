@@ -103,5 +103,8 @@ def _module(file: Path) -> Any:
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
     """The names of those that must be given."""
-    given = inspect.signature(function).parameters.values()
+    try:
+        given = inspect.signature(function).parameters.values()
+    except ValueError:  # some of those that are no Python tell none
+        return ["..."]
     return [x.name for x in given if x.default is x.empty and x.kind is not x.VAR_KEYWORD]

@@ -123,7 +123,7 @@ def _scores(name: str, judge: Judge, prompts: list[str], responses: list[str]) -
         given = judge(prompts, responses)
     except _Sample as failed:
         raise RewardError(f"reward {name!r} {failed}") from failed.__cause__
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RewardError(
             f"reward {name!r} raised {line(error)}{_culprit(judge, prompts, responses)}"
         ) from error
@@ -154,7 +154,7 @@ class _Sample(Exception):
 def _told(prompt: str, response: str, function: Callable[[str, str], Any]) -> Any:
     try:
         return function(prompt, response)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _Sample(f"raised {line(error)}{_where(prompt, response)}") from error
 
 
@@ -163,7 +163,7 @@ def _culprit(judge: Judge, prompts: list[str], responses: list[str]) -> str:
     for prompt, response in zip(prompts, responses, strict=True):
         try:
             judge([prompt], [response])
-        except Exception:
+        except (Exception, SystemExit):
             return _where(prompt, response)
     return ""
 

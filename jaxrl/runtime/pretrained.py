@@ -37,7 +37,11 @@ def sizes(folder: str) -> dict[str, int]:
 
 def model(folder: str) -> LanguageModel:
     """The model, without its weights."""
-    return language_model(weights.described(folder)[0])
+    shape = weights.described(folder)[0]
+    try:
+        return language_model(shape)
+    except ValueError as error:
+        raise ValueError(f"{Path(folder) / weights.CONFIG} describes no model: {error}") from error
 
 
 def texts(folder: str) -> dict[str, str]:

@@ -7,6 +7,9 @@ from jaxrl.tasks.characters import characters
 from jaxrl.tasks.questions import EASY, HARD, Mix, Question, exact_match, questions, task
 from jaxrl.text import Task
 
+MOST_DIGITS = 18
+"""Of a number that 64 bits hold."""
+
 
 def addition(
     digits: int = 2,
@@ -29,6 +32,9 @@ def addition(
     checks.at_least(1, digits=digits)
     checks.at_least(0, spare=spare)
     longest = digits * (2 if hard else 1) + 1
+    if longest > MOST_DIGITS + 1:
+        most = MOST_DIGITS // (2 if hard else 1)
+        raise ValueError(f"digits must be {most} at most, not {digits}")
     drawn = questions(_draw(digits), Mix(num_train, num_test, easy, hard, seed))
     return task(characters("0123456789+="), drawn, longest + 1 + spare, exact_match)
 

@@ -49,7 +49,10 @@ def one(prompts, responses):
 def odd(text, verbose=False):
     return 1.0
 
-five = 5
+def away(prompt, response):
+    raise SystemExit(3)
+
+five, least = 5, min
 """
 
 
@@ -148,6 +151,8 @@ MISTAKES = (
     ("mine.py:odd", "of (prompt, response) or (prompts, responses), not of (text): 'mine.py:odd'"),
     ("mine.py:none", "must be a function of its file, and there is none: 'mine.py:none'"),
     ("mine.py:five", "must be a function of its file, and there is none: 'mine.py:five'"),
+    ("mine.py:away", "'mine.py:away' raised SystemExit: 3 for the prompt"),
+    ("mine.py:least", "must be a function of (prompt, response) or", "not of (...)"),
     ("none.py:f", "reward must be in a file that is there, not 'none.py:f'"),
     ("bad.py:f", "must be in a file that can be run: SyntaxError: invalid syntax"),
     ("mine.py", "must be FILE.py:function or a run's folder", "not 'mine.py'"),

@@ -92,6 +92,7 @@ def test_without_a_tokeniser_its_tokens_are_the_tasks(tmp_path):
 CONFIGS = {
     "them/config.json must have a model_type among llama, qwen2, qwen3": {"model_type": "mamba"},
     "them must hold the tensor model.layers.1.self_attn.q_proj": {"num_hidden_layers": 2},
+    "them/config.json describes no model: head_size must be even": {"head_dim": 5},
     "start must have a context of the 10 tokens": {"max_position_embeddings": 9},
 }
 GONE = {
