@@ -68,70 +68,54 @@ def _compared(config: lm_dpo.Config | lm_reward.Config, task: Task, learner: Lea
     return prompted(task, learner, _plan(config))
 
 
-_JUDGED = _compared, lm_reward.examine, _target
+def _group(config: lm_grpo.Config) -> LanguageEntry:
+    return LanguageEntry(config, lm_grpo.learner, _prompted)
+
+
+def _preference(config: lm_dpo.Config) -> LanguageEntry:
+    return LanguageEntry(config, lm_dpo.learner, _compared)
+
+
+def _reward(config: lm_reward.Config) -> LanguageEntry:
+    return LanguageEntry(config, lm_reward.learner, _compared, lm_reward.examine, _target)
+
 
 LANGUAGE: dict[str, LanguageEntry] = {
     "lm_sft": LanguageEntry(lm_sft.Config(), lm_sft.learner, _imitated),
-    "lm_reward": LanguageEntry(lm_reward.Config(), lm_reward.learner, *_JUDGED),
-    "lm_reward_pairs": LanguageEntry(
-        lm_reward.Config(ranking="all_pairs"),
-        lm_reward.learner,
-        _compared,
-        lm_reward.examine,
-        _target,
-    ),
-    "lm_reward_ranks": LanguageEntry(
-        lm_reward.Config(ranking="plackett_luce"),
-        lm_reward.learner,
-        _compared,
-        lm_reward.examine,
-        _target,
-    ),
+    "lm_reward": _reward(lm_reward.Config()),
+    "lm_reward_pairs": _reward(lm_reward.Config(ranking="all_pairs")),
+    "lm_reward_ranks": _reward(lm_reward.Config(ranking="plackett_luce")),
     "lm_ppo": LanguageEntry(
         lm_ppo.Config(), lm_ppo.learner, _told, policy=lambda learnt: learnt.params["actor"]
     ),
-    "lm_dpo": LanguageEntry(lm_dpo.Config(), lm_dpo.learner, _compared),
-    "lm_cdpo": LanguageEntry(lm_dpo.Config(smoothing=0.1), lm_dpo.learner, _compared),
-    "lm_robust": LanguageEntry(
-        lm_dpo.Config(loss="robust", smoothing=0.1), lm_dpo.learner, _compared
-    ),
-    "lm_ipo": LanguageEntry(lm_dpo.Config(loss="ipo"), lm_dpo.learner, _compared),
-    "lm_hinge": LanguageEntry(lm_dpo.Config(loss="hinge"), lm_dpo.learner, _compared),
-    "lm_simpo": LanguageEntry(lm_dpo.Config(loss="simpo", beta=2.0), lm_dpo.learner, _compared),
-    "lm_orpo": LanguageEntry(lm_dpo.Config(loss="orpo"), lm_dpo.learner, _compared),
-    "lm_kto": LanguageEntry(lm_dpo.Config(loss="kto"), lm_dpo.learner, _compared),
-    "lm_rrhf": LanguageEntry(lm_dpo.Config(loss="rrhf", beta=1.0), lm_dpo.learner, _compared),
-    "lm_grpo": LanguageEntry(lm_grpo.Config(), lm_grpo.learner, _prompted),
-    "lm_grpo_steps": LanguageEntry(
-        lm_grpo.Config(advantage="stepwise"), lm_grpo.learner, _prompted
-    ),
-    "lm_iterative_grpo": LanguageEntry(
-        lm_grpo.Config(reference_period=16), lm_grpo.learner, _prompted
-    ),
-    "lm_dr_grpo": LanguageEntry(
-        lm_grpo.Config(advantage="centred", reduction="fixed_length", kl_coef=None),
-        lm_grpo.learner,
-        _prompted,
+    "lm_dpo": _preference(lm_dpo.Config()),
+    "lm_cdpo": _preference(lm_dpo.Config(smoothing=0.1)),
+    "lm_robust": _preference(lm_dpo.Config(loss="robust", smoothing=0.1)),
+    "lm_ipo": _preference(lm_dpo.Config(loss="ipo")),
+    "lm_hinge": _preference(lm_dpo.Config(loss="hinge")),
+    "lm_simpo": _preference(lm_dpo.Config(loss="simpo", beta=2.0)),
+    "lm_orpo": _preference(lm_dpo.Config(loss="orpo")),
+    "lm_kto": _preference(lm_dpo.Config(loss="kto")),
+    "lm_rrhf": _preference(lm_dpo.Config(loss="rrhf", beta=1.0)),
+    "lm_grpo": _group(lm_grpo.Config()),
+    "lm_grpo_steps": _group(lm_grpo.Config(advantage="stepwise")),
+    "lm_iterative_grpo": _group(lm_grpo.Config(reference_period=16)),
+    "lm_dr_grpo": _group(
+        lm_grpo.Config(advantage="centred", reduction="fixed_length", kl_coef=None)
     ),
     # `overlong_cache` is for tasks that leave more tokens than right answers need.
-    "lm_dapo": LanguageEntry(
-        lm_grpo.Config(clip_eps_high=0.28, reduction="token_mean", kl_coef=None, max_rounds=4),
-        lm_grpo.learner,
-        _prompted,
+    "lm_dapo": _group(
+        lm_grpo.Config(clip_eps_high=0.28, reduction="token_mean", kl_coef=None, max_rounds=4)
     ),
     # The paper's window of 3e-4 and 4e-4 is for a thousand tokens: a mean over n of them
     # varies by 1/√n.
-    "lm_gspo": LanguageEntry(
-        lm_grpo.Config(ratio="sequence", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
-        lm_grpo.learner,
-        _prompted,
+    "lm_gspo": _group(
+        lm_grpo.Config(ratio="sequence", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None)
     ),
-    "lm_gspo_token": LanguageEntry(
-        lm_grpo.Config(ratio="sequence_token", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None),
-        lm_grpo.learner,
-        _prompted,
+    "lm_gspo_token": _group(
+        lm_grpo.Config(ratio="sequence_token", clip_eps=0.03, clip_eps_high=0.04, kl_coef=None)
     ),
-    "lm_dcpo": LanguageEntry(
+    "lm_dcpo": _group(
         lm_grpo.Config(
             advantage="smoothed",
             bounds="dynamic",
@@ -140,18 +124,14 @@ LANGUAGE: dict[str, LanguageEntry] = {
             dual_clip=10.0,
             reduction="only_token_mean",
             kl_coef=None,
-        ),
-        lm_grpo.learner,
-        _prompted,
+        )
     ),
-    "lm_cispo": LanguageEntry(
+    "lm_cispo": _group(
         lm_grpo.Config(
             surrogate="cispo", clip_eps=1.0, clip_eps_high=4.0, reduction="token_mean", kl_coef=None
-        ),
-        lm_grpo.learner,
-        _prompted,
+        )
     ),
-    "lm_rloo": LanguageEntry(
+    "lm_rloo": _group(
         lm_grpo.Config(
             advantage="leave_one_out",
             surrogate="policy_gradient",
@@ -159,43 +139,33 @@ LANGUAGE: dict[str, LanguageEntry] = {
             kl_coef=0.05,
             kl="reward",
             num_minibatches=1,
-        ),
-        lm_grpo.learner,
-        _prompted,
+        )
     ),
-    "lm_opo": LanguageEntry(
+    "lm_opo": _group(
         lm_grpo.Config(
             advantage="length_weighted",
             surrogate="policy_gradient",
             reduction="sequence_sum",
             kl_coef=None,
             num_minibatches=1,
-        ),
-        lm_grpo.learner,
-        _prompted,
+        )
     ),
-    "lm_reinforce_pp": LanguageEntry(
+    "lm_reinforce_pp": _group(
         lm_grpo.Config(
             advantage="whitened_return", reduction="token_mean", kl_coef=0.01, kl="reward"
-        ),
-        lm_grpo.learner,
-        _prompted,
+        )
     ),
-    "lm_reinforce_pp_baseline": LanguageEntry(
-        lm_grpo.Config(advantage="whitened_centred", reduction="token_mean", kl_coef=0.01, kl="k2"),
-        lm_grpo.learner,
-        _prompted,
+    "lm_reinforce_pp_baseline": _group(
+        lm_grpo.Config(advantage="whitened_centred", reduction="token_mean", kl_coef=0.01, kl="k2")
     ),
-    "lm_remax": LanguageEntry(
+    "lm_remax": _group(
         lm_grpo.Config(
             advantage="greedy",
             surrogate="policy_gradient",
             reduction="sequence_sum",
             kl_coef=None,
             num_minibatches=1,
-        ),
-        lm_grpo.learner,
-        _prompted,
+        )
     ),
 }
 

@@ -16,14 +16,15 @@ from jaxrl.families.language import (
     LanguageSetting,
     Voice,
     begun,
+    improved,
     model,
+    speaking,
     text_of,
     voice,
 )
-from jaxrl.families.minibatch import Passes, descend
+from jaxrl.families.minibatch import Passes
 from jaxrl.families.warm_up import imitation, warmed
-from jaxrl.networks.generation import row_keys
-from jaxrl.text import Answers, Prompts, Response, Task
+from jaxrl.text import Answers, Task
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree
 
 
@@ -43,35 +44,21 @@ def learner(config: Config, setting: LanguageSetting) -> Learner:
     language.demand(config, config.group_size == 1, "group_size", "be the 1 demonstration")
     speaker, task = model(config, setting), setting.task
     spoken = voice(speaker, task, config.temperature, config.early_stop)
-    taught = voice(speaker, task, 1.0)  # what is imitated is the distribution itself
-    warm = warmed(taught, task, config)
+    plain = voice(speaker, task, 1.0)  # what is imitated is the distribution itself
+    warm = warmed(plain, task, config)
     passes = Passes(config.num_epochs, config.num_minibatches)
     optimizer = settings.optimizer(config, setting, passes.num_steps)
-    reported = imitation(taught, config.num_microbatches)
+    reported = imitation(plain, config.num_microbatches)
 
     def init(key: Array, params: PyTree) -> LearnerState:
         params = begun(key, warm.init, params)
         return LearnerState(params, optimizer.init(params), jnp.int32(0))
 
-    def act(
-        state: LearnerState, prompts: Prompts, noise: Array | None, carry: tuple[()]
-    ) -> tuple[Response, tuple[()], tuple[()]]:
-        return spoken.generate(state.params, prompts, noise), (), carry
-
     def update(key: Array, state: LearnerState, data: Answers) -> tuple[LearnerState, Metrics]:
-        start = state.params, state.opt_state, state.num_updates
         text = text_of(data.prompts, data.response)
-        new, metrics = descend(key, reported, optimizer, start, text, passes)
-        state = state._replace(params=new[0], opt_state=new[1])
-        return state._replace(num_updates=state.num_updates + 1), metrics
+        return improved(key, state, reported, optimizer, text, passes)
 
-    return Learner(
-        init=init,
-        carry=lambda key, num: (),
-        noise=lambda key, shape: row_keys(key, *shape),
-        act=act,
-        update=update,
-    )
+    return speaking(spoken, lambda state: state.params, init, update)
 
 
 def demonstration_loss(spoken: Voice, params: PyTree, task: Task) -> Array:

@@ -19,20 +19,21 @@ from jaxrl.families.language import (
     Voice,
     accumulated,
     begun,
+    improved,
     prompts_first,
     prompts_last,
     read_in_parts,
+    speaking,
     text_of,
 )
-from jaxrl.families.minibatch import Passes, Reported, descend
+from jaxrl.families.minibatch import Passes, Reported
 from jaxrl.formulas.divergences import k3
 from jaxrl.formulas.policy_losses import not_clipped
 from jaxrl.formulas.ratios import off_policy_mask, token_log_ratio
 from jaxrl.formulas.reduce import masked_sum, token_count, token_mean
 from jaxrl.formulas.shaping import kl_reward
-from jaxrl.networks.generation import row_keys
 from jaxrl.optim.optimizer import Optimizer
-from jaxrl.text import Answers, Prompts, Response, lengths
+from jaxrl.text import Answers, lengths
 from jaxrl.types import Array, Average, Learner, LearnerState, Metrics, PyTree, Scalar
 
 
@@ -85,34 +86,20 @@ def group_learner(parts: Parts) -> Learner:
         opt_state = parts.optimizer.init(params)
         return LearnerState(params, opt_state, jnp.int32(0), target, parts.slots)
 
-    def act(
-        state: LearnerState, prompts: Prompts, noise: Array | None, carry: tuple[()]
-    ) -> tuple[Response, tuple[()], tuple[()]]:
-        return parts.voice.generate(state.params, prompts, noise), (), carry
-
     def update(key: Array, state: LearnerState, data: Answers) -> tuple[LearnerState, Metrics]:
         state = renewed(parts, state)
         batch, slots = arranged(parts, state, data)
-        start = state.params, state.opt_state, state.num_updates
-        reported = objective(parts)
-        new, metrics = descend(key, reported, parts.optimizer, start, batch, parts.passes)
+        learnt = objective(parts), parts.optimizer, batch, parts.passes
+        state, metrics = improved(key, state, *learnt)
         mask = batch.text.mask
         useful = ((batch.advantage != 0) & mask).any(1).sum(dtype=jnp.float32)
-        learnt = mask.any(1).sum(dtype=jnp.float32)
-        metrics["response_utilisation"] = Average(useful, learnt)
+        metrics["response_utilisation"] = Average(useful, mask.any(1).sum(dtype=jnp.float32))
         if parts.correction is not None:
             tokens = masked_sum(batch.weight, mask), token_count(mask)
             metrics["correction_weight"] = Average(*tokens)
-        state = state._replace(params=new[0], opt_state=new[1], slots=slots)
-        return state._replace(num_updates=state.num_updates + 1), metrics
+        return state._replace(slots=slots), metrics
 
-    return Learner(
-        init=init,
-        carry=lambda key, num: (),
-        noise=lambda key, shape: row_keys(key, *shape),
-        act=act,
-        update=update,
-    )
+    return speaking(parts.voice, lambda state: state.params, init, update)
 
 
 def renewed(parts: Parts, state: LearnerState) -> LearnerState:

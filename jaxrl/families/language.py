@@ -13,15 +13,15 @@ import optax
 from jax.core import Tracer
 
 from jaxrl.config import config, title
-from jaxrl.families.minibatch import Reported
+from jaxrl.families.minibatch import Passes, Reported, descend
 from jaxrl.formulas.log_probs import hidden_log_prob_and_entropy
 from jaxrl.networks.generation import generate, row_keys
 from jaxrl.networks.language import language_model, read
 from jaxrl.networks.sampling import likeliest, sampling
 from jaxrl.networks.transformer import Shape
-from jaxrl.optim.optimizer import Schedule
-from jaxrl.text import LanguageModel, Prompts, Response, Task
-from jaxrl.types import Array, PyTree, Scalar
+from jaxrl.optim.optimizer import Optimizer, Schedule
+from jaxrl.text import Answers, LanguageModel, Prompts, Response, Task
+from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Scalar
 
 B = TypeVar("B")
 
@@ -142,6 +142,43 @@ def voice(model: LanguageModel, task: Task, temperature: Scalar, early_stop: boo
         return hidden_log_prob_and_entropy(hidden, model.unembedding(params), response.token)
 
     return Voice(model.init, speak, reading)
+
+
+def speaking(
+    voice: Voice,
+    speaker: Callable[[LearnerState], PyTree],
+    init: Callable[[Array, PyTree], LearnerState],
+    update: Callable[[Array, LearnerState, Answers], tuple[LearnerState, Metrics]],
+) -> Learner:
+    """A learner that answers prompts, from nothing but the parameters of its speaker."""
+
+    def act(
+        state: LearnerState, prompts: Prompts, noise: Array | None, carry: tuple[()]
+    ) -> tuple[Response, tuple[()], tuple[()]]:
+        return voice.generate(speaker(state), prompts, noise), (), carry
+
+    return Learner(
+        init=init,
+        carry=lambda key, num: (),
+        noise=lambda key, shape: row_keys(key, *shape),
+        act=act,
+        update=update,
+    )
+
+
+def improved(
+    key: Array,
+    state: LearnerState,
+    reported: Reported,
+    optimizer: Optimizer,
+    batch: PyTree,
+    passes: Passes,
+) -> tuple[LearnerState, Metrics]:
+    """The state after passes over a batch, which are one update."""
+    start = state.params, state.opt_state, state.num_updates
+    (params, opt_state), metrics = descend(key, reported, optimizer, start, batch, passes)
+    done = state.num_updates + 1
+    return state._replace(params=params, opt_state=opt_state, num_updates=done), metrics
 
 
 def spoken(text: Text, pad: int) -> tuple[Prompts, Response]:

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.families.language import Text, Voice, accumulated, by_parts, text_of
-from jaxrl.families.minibatch import Passes, Reported, descend
+from jaxrl.families.language import Text, Voice, accumulated, by_parts, improved, speaking, text_of
+from jaxrl.families.minibatch import Passes, Reported
 from jaxrl.formulas.preference import kto_reference
 from jaxrl.formulas.reduce import masked_mean, masked_sum
-from jaxrl.networks.generation import pick, row_keys
+from jaxrl.networks.generation import pick
 from jaxrl.numerics import divide
 from jaxrl.optim.optimizer import Optimizer
-from jaxrl.text import Answers, Prompts, Response, unequal
+from jaxrl.text import Answers, unequal
 from jaxrl.types import Array, Average, Learner, LearnerState, Metrics, PyTree
 
 
@@ -79,29 +79,17 @@ def preference_learner(parts: Parts) -> Learner:
         learnt, target = parts.policies.init(key, params)
         return LearnerState(learnt, parts.optimizer.init(learnt), jnp.int32(0), target)
 
-    def act(
-        state: LearnerState, prompts: Prompts, noise: Array | None, carry: tuple[()]
-    ) -> tuple[Response, tuple[()], tuple[()]]:
-        return parts.voice.generate(parts.policies.speaker(state), prompts, noise), (), carry
-
     def update(key: Array, state: LearnerState, data: Answers) -> tuple[LearnerState, Metrics]:
         batch = arranged(parts, state, data)
-        start = state.params, state.opt_state, state.num_updates
-        new, metrics = descend(key, objective(parts), parts.optimizer, start, batch, parts.passes)
+        learnt = objective(parts), parts.optimizer, batch, parts.passes
+        state, metrics = improved(key, state, *learnt)
         count = metrics.pop("compared").total  # some minibatches may have less to compare
         metrics |= {name: Average(metrics[name].total, count) for name in NAMES}
         num = batch.valid.sum(dtype=jnp.float32), jnp.float32(len(batch.valid))
         metrics["compared"] = Average(*num)
-        state = state._replace(params=new[0], opt_state=new[1])
-        return state._replace(num_updates=state.num_updates + 1), metrics
+        return state, metrics
 
-    return Learner(
-        init=init,
-        carry=lambda key, num: (),
-        noise=lambda key, shape: row_keys(key, *shape),
-        act=act,
-        update=update,
-    )
+    return speaking(parts.voice, parts.policies.speaker, init, update)
 
 
 def likelihood(voice: Voice, params: PyTree, text: Text) -> Array:

@@ -20,12 +20,14 @@ from jaxrl.families.language import (
     accumulated,
     begun,
     by_parts,
+    improved,
     prompts_first,
     prompts_last,
     read_in_parts,
+    speaking,
     text_of,
 )
-from jaxrl.families.minibatch import Passes, Reported, descend
+from jaxrl.families.minibatch import Passes, Reported
 from jaxrl.formulas.advantages import masked_gae
 from jaxrl.formulas.divergences import k1, k3
 from jaxrl.formulas.policy_losses import clipped_surrogate, not_clipped
@@ -33,9 +35,8 @@ from jaxrl.formulas.ratios import token_log_ratio
 from jaxrl.formulas.reduce import sequence_sum, token_count, token_mean
 from jaxrl.formulas.shaping import kl_reward
 from jaxrl.formulas.value_losses import explained_variance
-from jaxrl.networks.generation import row_keys
 from jaxrl.optim.optimizer import Optimizer
-from jaxrl.text import Answers, Prompts, Response
+from jaxrl.text import Answers
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Scalar, once
 
 
@@ -87,28 +88,16 @@ def rlhf_learner(parts: Parts) -> Learner:
         reference, coef = jax.tree.map(jnp.copy, actor), jnp.asarray(parts.price.coef, jnp.float32)
         return LearnerState(learnt, parts.optimizer.init(learnt), jnp.int32(0), reference, coef)
 
-    def act(
-        state: LearnerState, prompts: Prompts, noise: Array | None, carry: tuple[()]
-    ) -> tuple[Response, tuple[()], tuple[()]]:
-        return parts.voice.generate(state.params["actor"], prompts, noise), (), carry
-
     def update(key: Array, state: LearnerState, data: Answers) -> tuple[LearnerState, Metrics]:
         batch, kl = arranged(parts, state, data)
-        start = state.params, state.opt_state, state.num_updates
-        new, metrics = descend(key, objective(parts), parts.optimizer, start, batch, parts.passes)
+        learnt = objective(parts), parts.optimizer, batch, parts.passes
+        new, metrics = improved(key, state, *learnt)
         explained = explained_variance(batch.old_value, batch.target, batch.text.mask)
         metrics |= once(kl=kl, kl_coef=state.slots, explained_variance=explained)
         coef = parts.price.adapted(state.slots, kl, float(data.reward.size))
-        state = state._replace(params=new[0], opt_state=new[1], slots=coef)
-        return state._replace(num_updates=state.num_updates + 1), metrics
+        return new._replace(slots=coef), metrics
 
-    return Learner(
-        init=init,
-        carry=lambda key, num: (),
-        noise=lambda key, shape: row_keys(key, *shape),
-        act=act,
-        update=update,
-    )
+    return speaking(parts.voice, lambda state: state.params["actor"], init, update)
 
 
 def arranged(parts: Parts, state: LearnerState, data: Answers) -> tuple[Batch, Array]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxrl.runtime import checkpoint, folder
 from jaxrl.runtime.folder import CHECKPOINTS, CLOCK, METRICS, Lines
+from jaxrl.runtime.host_rewards import RewardError, told
 from jaxrl.runtime.others import start
 from jaxrl.runtime.programs import Programs
 from jaxrl.runtime.record import Record
@@ -75,6 +76,7 @@ def drive(
 ) -> Position:
     """Train to the end, or until `pending` says that a signal came; where it stands then.
 
+    A reward of the host that raises is a `RewardError`, and a checkpoint from which to go on.
     A run all of whose seeds met a number that is not finite ends there, too.
     """
     returns = np.full(record.seeds, np.nan)
@@ -84,7 +86,11 @@ def drive(
             continue
         while position.update < end and not pending():
             num = min(num, end - position.update)
-            position, seconds = _advanced(record, made, position, num)
+            try:
+                position, seconds = _advanced(record, made, position, num)
+            except RewardError:
+                saved(position, files)
+                raise
             num = max(1, min(2 * num, int(num * CHUNK_SECONDS / seconds)))
             returns = latest(position.carried.metrics, returns)
             events.chunk(made.training.steps(position.update), returns)
@@ -103,8 +109,9 @@ def _advanced(
     record: Record, made: Programs, position: Position, num: int
 ) -> tuple[Position, float]:
     start = time.perf_counter()
-    carried = made.advance(record.config, jnp.int32(num), position.carried)
-    jax.block_until_ready(carried)
+    with told():
+        carried = made.advance(record.config, jnp.int32(num), position.carried)
+        jax.block_until_ready(carried)
     seconds = time.perf_counter() - start
     return Position(carried, position.update + num, position.seconds + seconds), seconds
 

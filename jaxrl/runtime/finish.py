@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxrl import __version__
-from jaxrl.runtime import atomic, checkpoint, folder, plots, tensors
+from jaxrl.runtime import atomic, checkpoint, folder, functions, plots, tensors
 from jaxrl.runtime.drive import Position
 from jaxrl.runtime.load import Run, load
 from jaxrl.runtime.programs import Programs
@@ -125,7 +125,7 @@ def card(run: Run) -> str:
         over=several if len(run.seeds) > 1 else f"(seed {run.best_seed}, {episodes})",
         curve=folder.CURVE,
         folder=run.folder,
-        command=reproduce(run.folder),
+        command=reproduce(run.folder / folder.CONFIG, run.record),
         version=__version__,
         jax=jax.__version__,
         settings="\n".join(settings),
@@ -133,6 +133,6 @@ def card(run: Run) -> str:
     )
 
 
-def reproduce(path: Path) -> str:
-    """The command that trains a run again."""
-    return f"jaxrl train --config {shlex.quote(str(path / folder.CONFIG))}"
+def reproduce(path: Path, record: Record) -> str:
+    """The command that trains with the settings of a file."""
+    return shlex.join(["jaxrl", "train", "--config", str(path), *functions.options(record.reward)])

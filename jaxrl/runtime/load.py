@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.runtime import checkpoint, folder
+from jaxrl.runtime import checkpoint, folder, pretrained
 from jaxrl.runtime.folder import CHECKPOINTS, CLOCK, CONFIG, EVALUATION, METRICS, POLICY
 from jaxrl.runtime.record import Record, read_yaml, record
 from jaxrl.runtime.sides import LANGUAGES, Side, side
@@ -239,6 +239,6 @@ def load(path: Any) -> Run:
     if not (where / CONFIG).is_file():
         raise ValueError(f"{str(path)!r} is no run's folder: it has no {CONFIG}")
     try:
-        return Run(where, record(read_yaml(where / CONFIG)))
+        return Run(where, record(read_yaml(where / CONFIG), pretrained.origin(str(where))))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where / CONFIG} describes no run of this version: {error}") from error

@@ -1,58 +1,104 @@
-"""What the training of a language model takes from other runs: a policy, and a reward model."""
+"""What the training of a language model takes from elsewhere: a policy, and rewards."""
+
+import shlex
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 
 from jaxrl.algorithms import lm_reward
 from jaxrl.families import language
 from jaxrl.families.headed import reward_model
 from jaxrl.families.language import LanguageSetting
 from jaxrl.language_zoo import language_entry
+from jaxrl.runtime import functions, pretrained, weights
+from jaxrl.runtime.folder import CONFIG
+from jaxrl.runtime.functions import Part
+from jaxrl.runtime.host_rewards import HostReward, host_reward, in_jit
 from jaxrl.runtime.load import Run, load
 from jaxrl.runtime.record import Record
 from jaxrl.runtime.sides import LANGUAGES
-from jaxrl.text import Prompts, Response, Task
+from jaxrl.tasks import weighted
+from jaxrl.tasks.questions import Reward
+from jaxrl.text import Prompts, Response, Task, take
 from jaxrl.types import Array, PyTree
 
-SIZES = ("num_layers", "width", "num_heads")
-"""Fields that two models must share for the parameters of one to be those of the other."""
+NUM_TRIED = 4
+"""Demonstrations on which a function is tried before training begins."""
 
 
 def start(record: Record) -> tuple[PyTree, ...]:
-    """What `Training.begin` takes besides its key: the parameters of the policy of another run.
+    """What `Training.begin` takes besides its key: parameters of weights, or of a run's policy.
 
-    They are those of its best seed, whatever the seed that begins with them.
+    The latter are those of its best seed, whatever the seed that begins with them.
     """
     if record.start is None:
         return ()
+    if not (Path(record.start) / CONFIG).is_file():
+        if pretrained.origin(record.start) is None:
+            raise ValueError(
+                f"start must be the folder of a run or of weights, not {record.start!r}: it has "
+                f"neither {CONFIG} nor {weights.CONFIG}"
+            )
+        _check_sizes(record, pretrained.sizes(record.start))
+        return (weights.load(record.start).params,)
     run = _run("start", record.start, record.world())
-    for name in SIZES:
-        theirs, ours = (getattr(config, name) for config in (run.config, record.config))
-        if ours != theirs:
-            raise ValueError(f"{name} must be {theirs} as in {record.start!r}, not {ours}")
+    _check_sizes(record, {name: getattr(run.config, name) for name in pretrained.SIZES})
     return (language_entry(run.algorithm).policy(run.learner_state()),)
 
 
-def judged(task: Task, path: str) -> Task:
-    """The task with the reward model of a run for its judge, which is read when first asked.
+def _check_sizes(record: Record, sizes: dict[str, int]) -> None:
+    for name, theirs in sizes.items():
+        if (ours := getattr(record.config, name)) != theirs:
+            raise ValueError(f"{name} must be {theirs} as in {record.start!r}, not {ours}")
 
-    So whoever answers, and learns nothing, does not open that run.
+
+def judged(task: Task, reward: str | tuple[str, ...], called: bool) -> Task:
+    """The task with a weighted sum of rewards for its judge, which are opened when first asked.
+
+    So whoever answers, and learns nothing, opens no other run, and runs no function.
+
+    Args:
+      called: whether functions may be run.
     """
 
     def judge(prompts: Prompts, response: Response) -> Array:
-        with jax.ensure_compile_time_eval():  # of parameters that are kept, none is a tracer
-            config, params = judgement(path, task)
-        speaker = language.model(config, LanguageSetting(task, 1))
-        return reward_model(speaker, params)(prompts, response)
+        rewards = {
+            part.text: (opened(task, part, called), part.weight) for part in functions.parts(reward)
+        }
+        return weighted(task, rewards).reward(prompts, response)
 
     return task._replace(judge=judge)
 
 
-def judgement(path: str, task: Task) -> tuple[lm_reward.Config, PyTree]:
-    """The configuration and the parameters of a run's reward model."""
+def opened(task: Task, part: Part, called: bool) -> Reward:
+    """One of the rewards, of arrays."""
+    if part.is_function:
+        return in_jit(function(task, part, called))
+    with jax.ensure_compile_time_eval():  # of parameters that are kept, none is a tracer
+        run = judgement(part.path, task)
+        params = run.learner_state().params
+    setting = LanguageSetting(task, 1, **run.record.networks())
+    return reward_model(language.model(run.config, setting), params)
+
+
+def function(task: Task, part: Part, called: bool) -> HostReward:
+    """A function of a file as a reward on the host."""
+    if not called:
+        raise ValueError(
+            f"reward must be named on the command line to be run: {shlex.join(part.option)}"
+        )
+    assert task.tokenizer is not None
+    return host_reward({part.path: (functions.load(part.path), 1.0)}, task.tokenizer)
+
+
+def judgement(path: str, task: Task) -> Run:
+    """A run of a reward model."""
     run = _run("reward", path, task)
     if not isinstance(run.config, lm_reward.Config):
         raise ValueError(f"reward must be a run of a reward model, not {run.algorithm}: {path}")
-    return run.config, run.learner_state().params
+    run.learner_state()  # raises where there is none yet
+    return run
 
 
 def check(record: Record, begins: bool = True) -> None:
@@ -63,8 +109,13 @@ def check(record: Record, begins: bool = True) -> None:
     """
     if begins:
         start(record)
-    if record.reward is not None:
-        judgement(record.reward, record.world())
+    task = record.world()
+    for part in functions.parts(record.reward):
+        if part.is_function:
+            asked = take(task.train, jnp.arange(min(len(task.train.index), NUM_TRIED)))
+            function(task, part, record.called)(asked, task.demonstration(asked))
+        else:
+            judgement(part.path, task)
 
 
 def _run(name: str, path: str, task: Task) -> Run:

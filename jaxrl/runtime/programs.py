@@ -49,7 +49,8 @@ def programs(record: Record) -> Programs:
         return jax.jit(_over_seeds(function, record), donate_argnums=donated)
 
     training = record.training()
-    return Programs(training, seeds(begin), seeds(advance, 2), seeds(close, 1), seeds(score))
+    memory = () if record.called else (2,)  # is kept where a reward may raise
+    return Programs(training, seeds(begin), seeds(advance, *memory), seeds(close, 1), seeds(score))
 
 
 def _over_seeds(function: Callable[..., PyTree], record: Record) -> Callable[..., PyTree]:

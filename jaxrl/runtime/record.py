@@ -8,7 +8,7 @@ import yaml
 
 from jaxrl.config import hints, replace, title, validate
 from jaxrl.names import unknown
-from jaxrl.runtime import datasets
+from jaxrl.runtime import datasets, functions, pretrained
 from jaxrl.runtime.flags import read
 from jaxrl.runtime.sides import ENVIRONMENTS, LANGUAGES, side
 from jaxrl.train import Training, make_offline
@@ -17,8 +17,8 @@ COUNTS = {"total_steps": 1, "seed": 0, "seeds": 1, "devices": 1}
 """Whole numbers of a record, and their least values."""
 
 OPTIONAL_COUNTS = {"evaluate_every": 1, "checkpoint_every": 1}
-PATHS = ("dataset", "start", "reward")
-NAMES = ("algorithm", "env", "env_params", *PATHS, *COUNTS, *OPTIONAL_COUNTS)
+PATHS = ("dataset", "start")
+NAMES = ("algorithm", "env", "env_params", *PATHS, "reward", *COUNTS, *OPTIONAL_COUNTS)
 
 
 class Record(NamedTuple):
@@ -28,8 +28,8 @@ class Record(NamedTuple):
     env: str  # or a task's name, where a language model is trained
     env_params: dict[str, Any]
     dataset: str | None  # a file to learn from in place of acting
-    start: str | None  # the folder of a run, with whose policy this one begins
-    reward: str | None  # that of a run whose reward model takes the place of the task's reward
+    start: str | None  # the folder of a run with whose policy this one begins, or of weights
+    reward: str | tuple[str, ...] | None  # what takes the place of the task's: see `functions`
     total_steps: int
     seed: int
     seeds: int
@@ -37,13 +37,15 @@ class Record(NamedTuple):
     evaluate_every: int | None
     checkpoint_every: int | None
     config: Any
+    origin: str | None = None  # a folder that describes the model, where this is from elsewhere
+    called: bool = False  # whether functions that `reward` names may be run
 
     def training(self, config: Any = None) -> Training:
         """The training of one seed; with a configuration of traced leaves, inside a trace."""
         config = self.config if config is None else config
         budget, params = (self.total_steps, self.evaluate_every), self.env_params
         if self.dataset is None:
-            return side(config).train(config, self.world(), *budget)
+            return side(config).train(config, self.world(), *budget, **self.networks())
         data = datasets.rows(self.dataset, config, self.env, self.env_params)
         return make_offline(config, self.env, data, *budget, env_params=params)
 
@@ -51,13 +53,21 @@ class Record(NamedTuple):
         """The environment, or the task with whatever takes the place of its reward."""
         from jaxrl.runtime.others import judged  # which knows runs, which know records
 
-        world = side(self.config).world(self.env, **self.env_params)
-        return world if self.reward is None else judged(world, self.reward)
+        if self.origin is None:
+            world = side(self.config).world(self.env, **self.env_params)
+        else:
+            world = pretrained.task(self.env, self.env_params, self.origin)
+        return world if self.reward is None else judged(world, self.reward, self.called)
+
+    def networks(self) -> dict[str, Any]:
+        """What takes the place of the networks that the configuration asks for."""
+        return {} if self.origin is None else {"model": pretrained.model(self.origin)}
 
     def flat(self) -> dict[str, Any]:
         """All names and values, the fields of the configuration among them."""
         values = self._asdict()
         config = values.pop("config")
+        del values["origin"], values["called"]  # they are not for files
         return values | {name: getattr(config, name) for name in hints(type(config))}
 
     def differences(self, other: "Record") -> Iterator[str]:
@@ -68,10 +78,13 @@ class Record(NamedTuple):
                 yield f"{name} is {theirs.get(name)!r} and was {ours.get(name)!r}"
 
 
-def record(values: Mapping[str, Any]) -> Record:
+def record(values: Mapping[str, Any], origin: str | None = None) -> Record:
     """The record of names and values, over what was tuned, over the defaults.
 
     Checks each of them; `Record.training` then checks that they go together.
+
+    Args:
+      origin: a folder that describes the model, by `pretrained.origin`; it decides its sizes.
     """
     values = dict(values)
     for name in ("algorithm", "env"):
@@ -88,12 +101,14 @@ def record(values: Mapping[str, Any]) -> Record:
     env_params = values.pop("env_params", None) or {}
     if not isinstance(env_params, dict):
         raise ValueError(f"env_params must be names and numbers, not {env_params!r}")
-    paths = {name: _path(name, values.pop(name, None)) for name in PATHS}
+    paths: dict[str, Any] = {name: _path(name, values.pop(name, None)) for name in PATHS}
+    paths["reward"] = _reward(values.pop("reward", None))
     _check_paths(algorithm, paths)
     fields = {name: value for name, value in values.items() if name not in OPTIONAL_COUNTS}
+    fields = ({} if origin is None else pretrained.sizes(origin)) | fields
     config = validate(replace(config, **_typed(config, fields)))
     numbers: dict[str, Any] = {**counts, **optional}
-    made = Record(algorithm, env, env_params, **paths, **numbers, config=config)
+    made = Record(algorithm, env, env_params, **paths, **numbers, config=config, origin=origin)
     if made.seeds % made.devices:
         raise ValueError(f"devices must divide seeds, which are {made.seeds}, not {made.devices}")
     return made
@@ -126,7 +141,16 @@ def _path(name: str, value: Any) -> str | None:
     return value
 
 
-def _check_paths(algorithm: str, paths: Mapping[str, str | None]) -> None:
+def _reward(value: Any) -> str | tuple[str, ...] | None:
+    """One text, or several; each is checked."""
+    texts = [] if value is None else value if isinstance(value, list | tuple) else [value]
+    found = tuple(functions.part(_path("reward", text) or "").text for text in texts)
+    if len(set(found)) < len(found):
+        raise ValueError(f"reward must name each reward once, not {', '.join(found)}")
+    return found if len(found) > 1 else found[0] if found else None
+
+
+def _check_paths(algorithm: str, paths: Mapping[str, Any]) -> None:
     for name, path in paths.items():
         theirs, kind = _NEEDED[name]
         if path is not None and side(algorithm) is not theirs:

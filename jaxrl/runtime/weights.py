@@ -5,6 +5,7 @@ names. Nothing is downloaded, nothing executed, and no file outside of the folde
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -53,11 +54,7 @@ class Pretrained(NamedTuple):
 def load(folder: Path | str) -> Pretrained:
     """Read a model; a ValueError says in one sentence what is wrong with its folder."""
     folder = Path(folder)
-    config = _json(folder / CONFIG)
-    try:
-        shape = shape_of(config)
-    except ValueError as error:
-        raise ValueError(f"{folder / CONFIG} {error}") from error
+    shape, config = described(folder)
     found = _tensors(folder)
     params: dict[str, Any] = {}
     for entry in _entries(shape):
@@ -73,6 +70,16 @@ def load(folder: Path | str) -> Pretrained:
     if unknown:
         raise ValueError(f"{folder} holds tensors that its {CONFIG} has no place for: {unknown[0]}")
     return Pretrained(shape, params, config)
+
+
+def described(folder: Path | str) -> tuple[Shape, dict[str, Any]]:
+    """The shape of a folder's model, and all of its config.json."""
+    file = Path(folder) / CONFIG
+    config = _json(file)
+    try:
+        return shape_of(config), config
+    except ValueError as error:
+        raise ValueError(f"{file} {error}") from error
 
 
 def save(
@@ -120,7 +127,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     bias = bool(config.get("attention_bias"))
     return Shape(
         **sizes,
-        norm_eps=config.get("rms_norm_eps", 1e-6),
+        norm_eps=_number(config, "rms_norm_eps", 1e-6),
         rotary_base=base,
         rotary_scaling=scaling,
         qkv_bias=bias or kind == "qwen2",
@@ -220,16 +227,25 @@ def _rotary(config: Mapping[str, Any]) -> tuple[float, RotaryScaling | None]:
     """Base and scaling, from where older and newer files have them."""
     newer = config.get("rope_parameters") or {}
     rope = newer or config.get("rope_scaling") or {}
-    base = newer.get("rope_theta", config.get("rope_theta", 10_000.0))
+    if not isinstance(rope, dict):
+        raise ValueError(f"must describe its rotary positions in a table, not {rope!r}")
+    base = _number({**config, **newer}, "rope_theta", 10_000.0)
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":
-        return float(base), None
+        return base, None
     if kind != "llama3":
         raise ValueError(f"must have rotary positions of the type default or llama3, not {kind!r}")
     try:
-        return float(base), RotaryScaling(**{name: rope[k] for name, k in SCALING.items()})
+        return base, RotaryScaling(**{name: rope[k] for name, k in SCALING.items()})
     except KeyError as error:
         raise ValueError(f"must say {error} of its rotary positions") from error
+
+
+def _number(config: Mapping[str, Any], name: str, default: float) -> float:
+    value = config.get(name, default)
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise ValueError(f"must have a number above 0 as {name}, not {value!r}")
+    return float(value)
 
 
 def _scaling_config(scaling: RotaryScaling) -> dict[str, Any]:
@@ -256,7 +272,7 @@ def _tensors(folder: Path) -> dict[str, np.ndarray]:
     if not (folder / INDEX).is_file():
         raise ValueError(f"{folder} must hold {WEIGHTS} or {INDEX}, and has neither")
     places = _json(folder / INDEX).get("weight_map")
-    names = sorted(set(places.values())) if isinstance(places, dict) else []
+    names = sorted(set(map(str, places.values()))) if isinstance(places, dict) else []
     found: dict[str, np.ndarray] = {}
     for name in names:
         if not re.fullmatch(r"[\w.-]+\.safetensors", name):

@@ -21,6 +21,7 @@ from jaxrl.tasks.padding import (
 from jaxrl.tasks.questions import EASY, HARD, ORDINARY, Answer, Question, exact_match
 from jaxrl.tasks.random_walks import random_walks
 from jaxrl.tasks.sorting import sorting
+from jaxrl.tasks.spelling import spelled
 from jaxrl.text import Task
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "response_of",
     "response_texts",
     "sorting",
+    "spelled",
     "taught",
     "weighted",
     "written_with",

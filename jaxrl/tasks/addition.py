@@ -3,9 +3,11 @@
 import numpy as np
 
 from jaxrl import checks
-from jaxrl.tasks.characters import characters
-from jaxrl.tasks.questions import EASY, HARD, Mix, Question, exact_match, questions, task
+from jaxrl.tasks.questions import EASY, HARD, Draw, Mix, Question, exact_match, task
 from jaxrl.text import Task
+
+MOST_DIGITS = 18
+"""Of a number that 64 bits hold."""
 
 
 def addition(
@@ -27,13 +29,14 @@ def addition(
       spare: how many tokens a response may be longer than the longest right one.
     """
     checks.at_least(1, digits=digits)
-    checks.at_least(0, spare=spare)
-    longest = digits * (2 if hard else 1) + 1
-    drawn = questions(_draw(digits), Mix(num_train, num_test, easy, hard, seed))
-    return task(characters("0123456789+="), drawn, longest + 1 + spare, exact_match)
+    times = 2 if hard else 1
+    if digits * times > MOST_DIGITS:
+        raise ValueError(f"digits must be {MOST_DIGITS // times} at most, not {digits}")
+    mix = Mix(num_train, num_test, easy, hard, seed, spare)
+    return task("0123456789+=", _draw(digits), mix, digits * times + 2, exact_match)
 
 
-def _draw(digits: int):
+def _draw(digits: int) -> Draw:
     bounds = {EASY: (0, 10), HARD: (10 ** (2 * digits - 1), 10 ** (2 * digits))}
 
     def draw(chance: np.random.Generator, level: int) -> Question:

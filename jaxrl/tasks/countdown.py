@@ -3,7 +3,6 @@
 Expressions are read from left to right: 2+3*7 is 35.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 
 from jaxrl import checks
 from jaxrl.tasks.characters import characters
-from jaxrl.tasks.questions import EASY, HARD, Mix, Numbers, Question, Reward, questions, task
+from jaxrl.tasks.questions import EASY, HARD, Draw, Mix, Numbers, Question, Reward, task
 from jaxrl.text import Prompts, Response, Task, end
 from jaxrl.types import Array
 
@@ -61,14 +60,13 @@ def countdown(
       spare: how many tokens a response may be longer than the longest right one.
     """
     checks.at_least(2, numbers=numbers)
-    checks.at_least(0, spare=spare)
     if numbers > MOST_NUMBERS:
         raise ValueError(f"numbers must be {MOST_NUMBERS} at most, not {numbers}")
     if not 0 <= form <= 1:
         raise ValueError(f"form must be between 0 and 1, not {form}")
+    mix = Mix(num_train, num_test, easy, hard, seed, spare)
     most = min(2 * numbers, MOST_NUMBERS) if hard else numbers
-    drawn = questions(_draw(numbers), Mix(num_train, num_test, easy, hard, seed))
-    return task(characters(ALPHABET), drawn, 2 * most + spare, *rewards(form))
+    return task(ALPHABET, _draw(numbers), mix, 2 * most, *rewards(form))
 
 
 def rewards(form: float) -> tuple[Reward, Reward]:
@@ -140,7 +138,7 @@ def _where(condition: Array, yes: Reading, no: Reading) -> Reading:
     return jax.tree.map(chosen, yes, no)
 
 
-def _draw(numbers: int) -> Callable[[np.random.Generator, int], Question]:
+def _draw(numbers: int) -> Draw:
     fixed = {EASY: 1, HARD: min(2 * numbers, MOST_NUMBERS)}
 
     def draw(chance: np.random.Generator, level: int) -> Question:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import checks
+from jaxrl.tasks.characters import characters
 from jaxrl.tasks.padding import prompts_of, right_padded, shown
 from jaxrl.text import Prompts, Response, Task, Tokenizer, end
 from jaxrl.types import Array, PyTree
@@ -40,7 +41,7 @@ class Answer(NamedTuple):
 
 
 class Mix(NamedTuple):
-    """How many prompts a task has, and how hard those to learn from are.
+    """How many prompts a task has, how hard those to learn from are, and how long answers may be.
 
     The prompts to be tested on are ordinary ones.
     """
@@ -50,6 +51,7 @@ class Mix(NamedTuple):
     easy: float  # share of the prompts to learn from
     hard: float
     seed: int
+    spare: int = 0  # tokens that a response may be longer than the longest right one
 
 
 Draw = Callable[[np.random.Generator, int], Question]
@@ -67,7 +69,7 @@ def questions(draw: Draw, mix: Mix) -> tuple[list[tuple[int, Question]], list[Qu
     Those to be tested on are all different; none of the others has its key among theirs.
     """
     checks.at_least(1, num_train=mix.num_train, num_test=mix.num_test)
-    checks.at_least(0, seed=mix.seed)
+    checks.at_least(0, seed=mix.seed, spare=mix.spare)
     for name in ("easy", "hard"):
         if not 0 <= getattr(mix, name) <= 1 or mix.easy + mix.hard > 1:
             raise ValueError(
@@ -98,14 +100,21 @@ def questions(draw: Draw, mix: Mix) -> tuple[list[tuple[int, Question]], list[Qu
 
 
 def task(
-    tokenizer: Tokenizer,
-    drawn: tuple[list[tuple[int, Question]], list[Question]],
-    num_tokens: int,
+    alphabet: str,
+    draw: Draw,
+    mix: Mix,
+    longest: int,
     reward: Reward,
     step_reward: Reward | None = None,
 ) -> Task:
-    """A task of questions; `reward` finds an `Answer` in its prompts."""
-    train, test = drawn[0], [(ORDINARY, question) for question in drawn[1]]
+    """A task of questions; `reward` finds an `Answer` in its prompts.
+
+    Args:
+      longest: tokens of the longest right response, its end included.
+    """
+    tokenizer, num_tokens = characters(alphabet), longest + mix.spare
+    train, held_out = questions(draw, mix)
+    test = [(ORDINARY, question) for question in held_out]
     length = max(len(tokenizer.encode(question.prompt)) for _, question in (*train, *test))
     pad = tokenizer.vocabulary.pad
 

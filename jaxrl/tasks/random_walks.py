@@ -3,7 +3,6 @@
 The task of trlx's examples/randomwalks: 21 nodes, walks of 10 nodes at most, a graded reward.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import numpy as np
 
 from jaxrl import checks
 from jaxrl.tasks.characters import characters
-from jaxrl.tasks.questions import EASY, HARD, Mix, Numbers, Question, Reward, questions, task
+from jaxrl.tasks.questions import EASY, HARD, Draw, Mix, Numbers, Question, Reward, task
 from jaxrl.text import Prompts, Response, Task, end
 from jaxrl.types import Array
 
@@ -65,9 +64,8 @@ def random_walks(
     if num_goals > NUM_NODES:
         raise ValueError(f"num_goals must be {NUM_NODES} at most, not {num_goals}")
     graph = drawn_graph(np.random.default_rng(seed), num_goals, max_length)
-    draw = _draw(graph, max_length, optimal)
-    drawn = questions(draw, Mix(num_train, num_test, easy, hard, seed))
-    return task(characters(LETTERS), drawn, max_length, optimality(graph.edge, max_length))
+    draw, mix = _draw(graph, max_length, optimal), Mix(num_train, num_test, easy, hard, seed)
+    return task(LETTERS, draw, mix, max_length, optimality(graph.edge, max_length))
 
 
 def optimality(edge: np.ndarray, max_length: int) -> Reward:
@@ -120,9 +118,7 @@ def _place(node: Array) -> Array:
     return jnp.clip(node, 0, NUM_NODES - 1)
 
 
-def _draw(
-    graph: Graph, max_length: int, optimal: bool
-) -> Callable[[np.random.Generator, int], Question]:
+def _draw(graph: Graph, max_length: int, optimal: bool) -> Draw:
     def draw(chance: np.random.Generator, level: int) -> Question:
         if level == HARD:
             goal, start = NUM_NODES, int(chance.integers(NUM_NODES))

@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import checks
-from jaxrl.tasks.characters import characters
-from jaxrl.tasks.questions import EASY, HARD, Mix, Question, matches, questions, task
+from jaxrl.tasks.questions import EASY, HARD, Draw, Mix, Question, matches, task
 from jaxrl.text import Prompts, Response, Task
 from jaxrl.types import Array
 
@@ -31,10 +30,9 @@ def sorting(
       spare: how many tokens a response may be longer than the longest right one.
     """
     checks.at_least(2, length=length)
-    checks.at_least(0, spare=spare)
-    longest = length * (2 if hard else 1)
-    drawn = questions(_draw(length), Mix(num_train, num_test, easy, hard, seed))
-    return task(characters(DIGITS + "="), drawn, longest + 1 + spare, places, place)
+    mix = Mix(num_train, num_test, easy, hard, seed, spare)
+    longest = length * (2 if hard else 1) + 1
+    return task(DIGITS + "=", _draw(length), mix, longest, places, place)
 
 
 def places(prompts: Prompts, response: Response) -> Array:
@@ -51,7 +49,7 @@ def _count(prompts: Prompts) -> Array:
     return prompts.answer.mask.sum(1, dtype=jnp.float32)
 
 
-def _draw(length: int):
+def _draw(length: int) -> Draw:
     def draw(chance: np.random.Generator, level: int) -> Question:
         count = {EASY: 1, HARD: 2 * length}.get(level) or int(chance.integers(2, length + 1))
         items = "".join(map(str, chance.integers(0, 10, size=count).tolist()))

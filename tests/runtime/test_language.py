@@ -193,7 +193,7 @@ MISTAKES = (
     (f"train lm_grpo {SMALL} --group-size 1", "lm_grpo.group_size must be at least 2"),
     (f"train lm_grpo {SMALL} --total-steps 3", "num_prompts × group_size = 16, not 3"),
     (f"train lm_grpo {SMALL} --width 9", "lm_grpo.width must be a multiple of num_heads"),
-    (f"train lm_grpo {SMALL} --start nowhere", "'nowhere' is no run's folder"),
+    (f"train lm_grpo {SMALL} --start nowhere", "the folder of a run or of weights, not 'nowhere'"),
     (f"train lm_grpo {SMALL} --width 16 --start {{run}}", "width must be 8 as in", "not 16"),
     (f"train lm_grpo {SMALL} --dataset a", "dataset needs an algorithm that learns from replay"),
     (f"train lm_ppo {SMALL} --reward nowhere", "'nowhere' is no run's folder"),

@@ -132,6 +132,9 @@ def change(folder, **fields):
         ({"use_sliding_window": True}, "must have no sliding window"),
         ({"rope_scaling": {"rope_type": "yarn"}}, "type default or llama3, not 'yarn'"),
         ({"rope_scaling": {"type": "llama3"}}, "must say 'factor' of its rotary positions"),
+        ({"rope_scaling": ["llama3"]}, r"rotary positions in a table, not \['llama3'\]"),
+        ({"rope_theta": None}, "must have a number above 0 as rope_theta, not None"),
+        ({"rms_norm_eps": "small"}, "must have a number above 0 as rms_norm_eps, not 'small'"),
         ({"hidden_size": 13}, r"embed_tokens.weight in .* must have the shape \(11, 13\), not"),
         ({"num_hidden_layers": 3}, "must hold the tensor model.layers.2.self_attn.q_proj.weight"),
         ({"num_hidden_layers": 1}, "no place for: model.layers.1"),
@@ -160,6 +163,9 @@ def test_folders_that_are_refused(folder):
         weights.load(folder)
     index.write_text(json.dumps({"weight_map": {"x": "../x.safetensors"}}))
     with pytest.raises(ValueError, match=r"must name files of its folder, not '../x.safetensors'"):
+        weights.load(folder)
+    index.write_text(json.dumps({"weight_map": {"x": 3}}))
+    with pytest.raises(ValueError, match=r"must name files of its folder, not '3'"):
         weights.load(folder)
     index.write_text(json.dumps({"weight_map": {"x": "x.safetensors"}}))
     with pytest.raises(ValueError, match=r"must hold x.safetensors, which its .* names"):

@@ -150,6 +150,8 @@ def test_distances_are_those_of_floyd_and_warshall():
         ("addition", {"digits": 0}, ("digits must be an integer of at least 1, not 0",)),
         ("addition", {"easy": 0.6, "hard": 0.5}, ("easy and hard", "0.6 and 0.5")),
         ("addition", {"easy": -0.1}, ("easy and hard", "-0.1")),
+        ("addition", {"digits": 19}, ("digits must be 18 at most, not 19",)),
+        ("addition", {"digits": 10, "hard": 0.5}, ("digits must be 9 at most, not 10",)),
         ("addition", {"num_train": 0}, ("num_train must be", "at least 1")),
         ("addition", {"seed": -1}, ("seed must be",)),
         ("addition", {"digits": 1, "num_test": 56}, ("num_test", "56", "55")),

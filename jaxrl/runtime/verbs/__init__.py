@@ -5,6 +5,7 @@ Each has `parser()`, which loads nothing heavy, so that help comes at once, and
 """
 
 import argparse
+import shlex
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +15,15 @@ from jaxrl.names import unknown
 
 RECORD = {
     "env": ("NAME", "environment, or task: see jaxrl envs"),
-    "start": ("RUN", "begin with the policy of this run's folder (language models)"),
-    "reward": ("RUN", "learn from the reward model of this run's folder (language models)"),
+    "start": (
+        "FOLDER",
+        "begin with a run's policy, or with Llama, Qwen2 or Qwen3 in safetensors (language models)",
+    ),
+    "reward": (
+        "FILE.py:FUNCTION",
+        "learn from this, or from the reward model of a run's folder, and not from the task's "
+        "reward; repeated, and with WEIGHT* ahead, they are added up (language models)",
+    ),
     "dataset": ("FILE", "learn from these data alone; all steps are then gradient steps"),
     "total_steps": (
         "N",
@@ -58,7 +66,8 @@ def algorithm_options(made: Parser, words: Sequence[str], record: Iterable[str])
     made.add_argument("algorithm", nargs="?", help="see jaxrl algos")
     for name in record:
         metavar, text = RECORD[name]
-        made.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
+        action = "append" if name == "reward" else "store"
+        made.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, action=action)
     made.add_argument("--env-param", metavar="NAME=NUMBER", action="append", default=[],
                       help="a parameter of the environment or task; may be repeated")  # fmt: skip
     made.add_argument("--config", metavar="FILE", help="YAML file of options and fields")
@@ -84,3 +93,16 @@ def record_values(options: argparse.Namespace, aside: Iterable[str] = ()) -> dic
                 f"{name} must be the one of --config, {values[name]!r}, not {given[name]!r}"
             )
     return values | given
+
+
+def allowed(record: Any, options: argparse.Namespace) -> Any:
+    """The record, if each function that it would run was named by the options and by no file."""
+    from jaxrl.runtime import functions
+
+    named = functions.options(record.reward)
+    for text in named[1::2]:
+        if text not in (options.reward or []):
+            raise ValueError(
+                f"reward must be named on the command line to be run: {shlex.join(named)}"
+            )
+    return record._replace(called=bool(named))

@@ -2,11 +2,12 @@
 
 import argparse
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxrl.runtime.verbs import Parser, algorithm_options, record_values
+from jaxrl.runtime.verbs import Parser, algorithm_options, allowed, record_values
 
 FIELDS = ("env", "start", "reward", "total_steps", "seed", "seeds", "evaluate_every")
 
@@ -28,12 +29,12 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Understand and check all of a sweep."""
-    from jaxrl.runtime import devices, folder
+    from jaxrl.runtime import devices, folder, pretrained
     from jaxrl.runtime.others import check, start
     from jaxrl.runtime.record import record, write_yaml
 
     values = record_values(options, ("grid", "random", "range"))
-    base = record(values)
+    base = allowed(record(values, pretrained.origin(values.get("start"))), options)
     devices.offer(devices.num_cores())
     base.training()
     check(base)
@@ -81,28 +82,18 @@ def _sweep(base: Any, begun: Any, configs: Any, path: Path, options: argparse.Na
     """Train everything; write the table, the best settings, and how the score depends on them."""
     import numpy as np
 
-    from jaxrl.runtime import folder, plots, versions
-    from jaxrl.runtime.progress import progress
+    from jaxrl.runtime import finish, folder, plots, versions
+    from jaxrl.runtime.host_rewards import RewardError
     from jaxrl.runtime.record import write_yaml
     from jaxrl.runtime.statistics import decimals
-    from jaxrl.runtime.sweep import stacked, sweep
 
     if not options.no_cache:
         versions.use_cache()
-    lanes = stacked(configs)[1] * base.seeds
-    total = base.training().total_steps
-    print(f"{base.algorithm} on {base.env}: {lanes} runs of {total:,} steps")
-    with progress(total, lanes, "quiet" if options.quiet else "auto") as report:
-        table = sweep(
-            configs,
-            base.world(),
-            num_seeds=base.seeds,
-            seed=base.seed,
-            total_steps=base.total_steps,
-            evaluate_every=base.evaluate_every,
-            start=begun,
-            report=report,
-        )
+    try:
+        table = _swept(base, begun, configs, options.quiet)
+    except RewardError as error:
+        print(f"jaxrl: {error}", file=sys.stderr)
+        return 1
     summary = table.summary()
     best = int(np.nanargmax(summary["iqm"]))
     changes = {name: folder.number(summary[name][best]) for name in table.varied}
@@ -114,5 +105,28 @@ def _sweep(base: Any, begun: Any, configs: Any, path: Path, options: argparse.Na
     found = ", ".join(f"{name} = {value:g}" for name, value in changes.items())
     print(f"best: {found}, score {decimals(summary['iqm'][best])[0]}")
     print(f"files: best.yaml, sensitivity.png, sweep.csv in {path}")
-    print(f"next: jaxrl train --config {path}/best.yaml")
+    print(f"next: {finish.reproduce(path / 'best.yaml', base)}")
     return 0
+
+
+def _swept(base: Any, begun: Any, configs: Any, quiet: bool) -> Any:
+    """Train everything, and tell how it goes."""
+    from jaxrl.runtime.host_rewards import told
+    from jaxrl.runtime.progress import progress
+    from jaxrl.runtime.sweep import stacked, sweep
+
+    lanes = stacked(configs)[1] * base.seeds
+    total = base.training().total_steps
+    print(f"{base.algorithm} on {base.env}: {lanes} runs of {total:,} steps")
+    with told(), progress(total, lanes, "quiet" if quiet else "auto") as report:
+        return sweep(
+            configs,
+            base.world(),
+            num_seeds=base.seeds,
+            seed=base.seed,
+            total_steps=base.total_steps,
+            evaluate_every=base.evaluate_every,
+            start=begun,
+            report=report,
+            **base.networks(),
+        )

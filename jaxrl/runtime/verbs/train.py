@@ -6,10 +6,11 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from jaxrl.runtime.verbs import RECORD, Parser, algorithm_options, record_values
+from jaxrl.runtime.verbs import RECORD, Parser, algorithm_options, allowed, record_values
 
 
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -31,7 +32,7 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Understand and check all of a run."""
-    from jaxrl.runtime import devices, folder, trackers
+    from jaxrl.runtime import devices, folder, pretrained, trackers
     from jaxrl.runtime.others import check
     from jaxrl.runtime.record import record
 
@@ -40,7 +41,8 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
         return _resumed(options, values)
     if "algorithm" not in values:
         raise ValueError("train needs the name of an algorithm first, as in jaxrl train ppo")
-    made = record({"devices": _most_devices(values)} | values)
+    origin = pretrained.origin(values.get("start"))
+    made = allowed(record({"devices": _most_devices(values)} | values, origin), options)
     devices.demand(made.devices)
     choose_threads(made)
     made.training()  # raises what does not go together
@@ -71,13 +73,14 @@ def _resumed(options: argparse.Namespace, values: dict[str, Any]) -> Callable[[]
             f"resume must be asked for with the settings of {options.resume!r}: "
             f"{'; '.join(differences)}"
         )
-    devices.demand(run.record.devices)
-    choose_threads(run.record)
+    made = allowed(run.record, options)
+    devices.demand(made.devices)
+    choose_threads(made)
     _ = run.training  # raises what does not go together
-    check(run.record, begins=not checkpoint.newest_first(run.folder / folder.CHECKPOINTS))
-    _check_saving(options, run.record)
+    check(made, begins=not checkpoint.newest_first(run.folder / folder.CHECKPOINTS))
+    _check_saving(options, made)
     trackers.chosen(options.log)
-    return functools.partial(_run, run.record, run.folder, options, None)
+    return functools.partial(_run, made, run.folder, options, None)
 
 
 def _check_saving(options: argparse.Namespace, made: Any) -> None:
@@ -95,10 +98,11 @@ def _check_saving(options: argparse.Namespace, made: Any) -> None:
 
 def _texts(made: Any) -> dict[str, str]:
     """The first files of a run."""
-    from jaxrl.runtime import folder, versions
+    from jaxrl.runtime import folder, pretrained, versions
     from jaxrl.runtime.record import write_yaml
 
-    return {
+    kept = {} if made.origin is None else pretrained.texts(made.origin)
+    return kept | {
         folder.CONFIG: write_yaml(made),
         folder.COMMAND: shlex.join(["jaxrl", *sys.argv[1:]]) + "\n",
         folder.VERSIONS: versions.text(),
@@ -128,8 +132,10 @@ def choose_threads(made: Any) -> None:
 
 def _run(made: Any, path: Path, options: argparse.Namespace, texts: dict[str, str] | None) -> int:
     """Train in a folder, new where `texts` has its first files; return the exit status."""
-    from jaxrl.runtime import drive, folder, versions
+    from jaxrl.runtime import drive, folder, functions, versions
+    from jaxrl.runtime.host_rewards import RewardError
 
+    further = shlex.join(["jaxrl", "train", "--resume", str(path), *functions.options(made.reward)])
     if not options.no_cache:
         versions.use_cache()
     with drive.signals() as pending:
@@ -138,11 +144,16 @@ def _run(made: Any, path: Path, options: argparse.Namespace, texts: dict[str, st
         else:
             folder.create(path, texts)
         with folder.locked(path):
-            position = _trained(made, path, options, pending)
+            try:
+                position = _trained(made, path, options, pending)
+            except RewardError as error:
+                print(f"jaxrl: {error}", file=sys.stderr)
+                print(f"stopped; go on with: {further}")
+                return 1
             for complaint in drive.complaints(made, position):
                 print(f"jaxrl: {complaint}", file=sys.stderr)
             if number := pending():
-                print(f"stopped; go on with: jaxrl train --resume {shlex.quote(str(path))}")
+                print(f"stopped; go on with: {further}")
                 return 128 + number
             if options.save_dataset is not None:
                 _save(made, position, options.save_dataset)
@@ -171,11 +182,11 @@ def _trained(made: Any, path: Path, options: argparse.Namespace, pending: Callab
     total = functions.training.total_steps
     tracker = trackers.trackers(trackers.chosen(options.log), path)
     tracker.start(made.flat(), start)
-    with progress(total, made.seeds, mode, start) as report:
+    with ExitStack() as last:
+        last.callback(tracker.close)
+        report = last.enter_context(progress(total, made.seeds, mode, start))
         events = drive.Events(report, tracker.log)
-        position = drive.drive(made, functions, position, files, events, pending)
-    tracker.close()
-    return position
+        return drive.drive(made, functions, position, files, events, pending)
 
 
 def _save(made: Any, position: Any, out: str) -> None:
