@@ -218,16 +218,18 @@ def line(row: Row, result: dict[str, Any]) -> list[str]:
         f"{result['steps']:,}",
         f"{iqm(scores):.1f} [{low:.1f}, {high:.1f}] over {len(scores)}",
         f"{reference.score:g} @ {reference.steps:,}, {reference.whose}",
-        verdict(reference, high, result["steps"]),
+        verdict(reference, float(iqm(scores)), high, result["steps"]),
         f"{result['seconds']:,.0f}",
     ]
 
 
-def verdict(reference: Reference, high: float, steps: int) -> str:
-    """Whether the interval reaches the reference, or, where that failed, a solution."""
-    if high >= (reference.score if reference.goal is None else reference.goal):
-        return "reached" if steps <= reference.steps else "reached later"
-    return "below" if reference.goal is None else "not solved"
+def verdict(reference: Reference, middle: float, high: float, steps: int) -> str:
+    """Whether the mean, or its interval alone, reaches the reference, or a solution."""
+    goal = reference.score if reference.goal is None else reference.goal
+    if high < goal:
+        return "below" if reference.goal is None else "not solved"
+    said = "reached" if middle >= goal else "in the interval"
+    return said if steps <= reference.steps else f"{said}, later"
 
 
 def lines(results: dict[str, Any]) -> Iterator[list[str]]:

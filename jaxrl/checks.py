@@ -70,11 +70,11 @@ def sequence(**arrays: Any) -> Shape:
     return shape
 
 
-def table(shape: Shape, **arrays: Any) -> None:
-    """Require floating arrays of one shape: `shape` and an axis more, of actions, which is last."""
+def table(shape: Shape, axis: int = -1, **arrays: Any) -> None:
+    """Require floating arrays of one shape: `shape` and an axis more, of actions."""
     first, *_ = arrays
-    if same_shape(**arrays)[:-1] != shape or arrays[first].ndim == 0:
-        came = arrays[first].shape
+    came = same_shape(**arrays)
+    if len(came) != len(shape) + 1 or (*came[:axis], *came[axis:][1:]) != shape:
         raise ValueError(f"{first} must have the shape {shape} and an axis of actions, not {came}")
 
 

@@ -226,7 +226,7 @@ def dueling(value: Array, advantage: Array, axis: int = -1) -> Array:
     Reference: Wang et al. 2016, arXiv:1511.06581, eq. 9; note 004, question 4-6.
     """
     shape = checks.same_shape(value=value)
-    checks.table(shape, advantage=jnp.moveaxis(advantage, axis, -1))
+    checks.table(shape, axis, advantage=advantage)
     return jnp.expand_dims(value, axis) + advantage - advantage.mean(axis, keepdims=True)
 
 

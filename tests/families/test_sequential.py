@@ -19,7 +19,6 @@ from jaxrl.zoo import ZOO
 from tests.families import drift, oracle
 from tests.oracles import returns, value_losses, value_targets
 from tests.sentences import hold_sentence
-from tests.zoo.cases import QUICK
 
 GAMMA, DELTA, SHARE = 0.9, 0.5, 0.8
 LENGTH, BURN_IN, NUM_ROWS = 9, 3, 6
@@ -69,7 +68,7 @@ def learnt(**changes):
     _, state = played()
     state = state._replace(target=drift.moved(state.params, 2, 0.5), num_updates=jnp.int32(3))
     sample = drawn()
-    update = jax.jit(learner.update, compiler_options=QUICK)
+    update = jax.jit(learner.update)
     new, _, priority = update(jax.random.key(5), state, sample)
     return Remembered(config, state, sample, new, priority)
 
@@ -181,7 +180,7 @@ def test_burn_in_reaches_the_gradient_only_through_the_memory_after_it():
     """Rewards and actions of the first steps count for nothing, what they showed does."""
     config, state, sample, new, _ = learnt()
     learner = dqn.learner(config, SETTING)
-    update = jax.jit(learner.update, compiler_options=QUICK)
+    update = jax.jit(learner.update)
 
     def gradient(**changes):
         data = sample.data._replace(**changes)
@@ -237,7 +236,7 @@ def test_without_a_memory_a_sequence_is_its_steps(head):
         learner = dqn.learner(replace(config, memory=kind), setting)
         state = learner.init(jax.random.key(0), rows.obs)
         state = state._replace(target=drift.moved(state.params, 2, 0.5))
-        update = jax.jit(learner.update, compiler_options=QUICK)
+        update = jax.jit(learner.update)
         new, metrics, _ = update(jax.random.key(5), state, batch)
         found.append((oracle.flat(new.opt_state), metrics["value_loss"].mean))
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-4, atol=1e-6)

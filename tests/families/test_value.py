@@ -18,7 +18,6 @@ from jaxrl.types import LearnerState
 from tests.families import drift, oracle, replayed
 from tests.oracles import distributional, selection, value_losses, value_targets
 from tests.sentences import hold_sentence
-from tests.zoo.cases import QUICK
 
 GAMMA, NUM_ROWS, NUM_UPDATES = replayed.GAMMA, replayed.NUM_ROWS, 10
 LOW, HIGH, ATOMS = -2.0, 3.0, 6
@@ -84,7 +83,7 @@ def updated(name, masked=False):
     def step(key, state, sample):
         return *learner.update(key, state, sample), value.drawn(key, network, NUM_ROWS)
 
-    return jax.jit(step, compiler_options=QUICK)(jax.random.key(5), state, sample)
+    return jax.jit(step)(jax.random.key(5), state, sample)
 
 
 def dense(layer, x, factors):

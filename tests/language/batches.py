@@ -73,9 +73,6 @@ def parts_of(name, **changes):
     return lm_grpo.parts(config, LanguageSetting(TASK, 1, MODEL))
 
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiles in half the time
-
-
 @functools.cache
 def program(name, changes):
     """params, the policy before the update, answers -> value, numbers and gradient of the loss."""
@@ -87,7 +84,7 @@ def program(name, changes):
         return jax.value_and_grad(objective(parts).loss, has_aux=True)(params, batch)
 
     example = policies()[0], policies()[0], shown(name, answers())
-    return jax.jit(evaluated).lower(*example).compile(QUICK)
+    return jax.jit(evaluated).lower(*example).compile()
 
 
 def shown(name, data):

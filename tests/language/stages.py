@@ -81,7 +81,7 @@ def program():
         return results
 
     example = (*policies(), batches.shown("", batches.answers()))
-    return jax.jit(evaluated).lower(*example).compile(batches.QUICK)
+    return jax.jit(evaluated).lower(*example).compile()
 
 
 def evaluated(data=None):

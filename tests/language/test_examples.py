@@ -21,7 +21,7 @@ from tests.language.oracle_stages import headed as numbers_of
 from tests.language.tiny import NUM_TOKENS, majority, questions, tiny_model
 from tests.zoo.trees import assert_same, types
 
-MODEL, QUICK = tiny_model(), {"xla_backend_optimization_level": 0}
+MODEL = tiny_model()
 
 
 def speaker():
@@ -99,7 +99,7 @@ def test_a_reward_model_is_a_reward():
     wanted = np.take_along_axis(
         numbers_of(params, prompts, response), np.asarray(response.mask).sum(0)[None], 0
     )[0]
-    reward = jax.jit(reward_model(MODEL, params), compiler_options=QUICK)
+    reward = jax.jit(reward_model(MODEL, params))
     np.testing.assert_allclose(reward(prompts, response), wanted, rtol=1e-5)
 
 
@@ -129,7 +129,7 @@ def test_examples_are_learnt_from():
     sizes = {"num_prompts": 2, "num_minibatches": 1, "lr": 3e-2}
     config = language_config("lm_dpo", group_size=2, **sizes)
     training = make_language_train(config, task, 4 * 20, model=MODEL)
-    _, metrics = jax.jit(training, compiler_options=QUICK)(jax.random.key(0))
+    _, metrics = jax.jit(training)(jax.random.key(0))
     margin = metrics["rewards_margin"].mean
     assert margin[0] == 0.0 and margin[-1] > 0.2
     assert float(metrics["compared"].mean[-1]) == 1.0
@@ -142,7 +142,7 @@ def test_given_parameters_are_where_learning_starts():
     for name in ("lm_sft", "lm_ppo", "lm_reward", "lm_dpo"):
         config = language_config(name, num_prompts=4, demonstration_steps=1)
         algorithm = make_language_train(config, majority(), model=MODEL).algorithm
-        init = jax.jit(algorithm.init, compiler_options=QUICK)
+        init = jax.jit(algorithm.init)
         learnt = init(jax.random.key(0), params).learner
         own = {"lm_ppo": lambda x: x["actor"], "lm_reward": lambda x: x["model"]}
         assert_same(own.get(name, lambda x: x)(learnt.params), params)

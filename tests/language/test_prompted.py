@@ -19,7 +19,6 @@ from tests.language.tiny import NUM_TOKENS, majority, tiny_model
 from tests.zoo.keys import PLAIN, USED, noted
 from tests.zoo.trees import assert_near, assert_same, at, bits, is_key, types
 
-QUICK = {"xla_backend_optimization_level": 0}
 P, G = 4, 3
 
 
@@ -203,7 +202,7 @@ class Case:
         self.first = jax.jit(jax.vmap(self.algorithm().init))(self.keys)
         together = jax.vmap(self.run, (0, None, None))
         lowered = jax.jit(together).lower(self.first, jnp.int32(1), jnp.float32(0))
-        self.program = lowered.compile(QUICK)
+        self.program = lowered.compile()
 
     def algorithm(self, spoil=0.0):
         plain = majority()
@@ -247,7 +246,7 @@ def test_side_by_side_is_one_after_the_other_and_no_key_serves_twice(case):
     algorithm = case.algorithm()
     together, _ = case.to(case.first, 1)
     one = jax.jit(lambda key: run(algorithm, algorithm.init(key), 1)[0])
-    program = one.lower(noted(case.keys[:1])[0]).compile(QUICK)
+    program = one.lower(noted(case.keys[:1])[0]).compile()
     USED.clear()
     for seed in range(2):
         assert_near(at(together, seed), jax.block_until_ready(program(noted(case.keys)[seed])))

@@ -21,7 +21,7 @@ from jaxrl.networks.value import Chance
 from jaxrl.types import Box, Spaces
 from jaxrl.zoo import ZOO
 from tests.sentences import hold_sentence
-from tests.zoo.cases import QUICK, in_a_box, small, world
+from tests.zoo.cases import in_a_box, small, world
 from tests.zoo.keys import PLAIN, USED, noted
 from tests.zoo.trees import assert_near, assert_same, at, differ, finite, types
 from tests.zoo.worlds import drift
@@ -44,7 +44,7 @@ def collected(env, key, config=CONFIG):
 
 @functools.cache
 def data() -> Any:
-    return jax.jit(lambda key: collected(drift(), key), compiler_options=QUICK)(KEY)
+    return jax.jit(lambda key: collected(drift(), key))(KEY)
 
 
 def offline(config=SMALL, **changes):
@@ -63,7 +63,7 @@ def test_values_are_the_analytic_ones():
         q = network.step(state.learner.params, obs, (), Chance())[0].numbers.max((-2, -1))
         return q, value(row, obs, GAMMA), metrics["steps"].mean
 
-    q, true, steps = jax.jit(jax.vmap(one), compiler_options=QUICK)(rows)
+    q, true, steps = jax.jit(jax.vmap(one))(rows)
     assert (steps[:, -1] == 2000).all()
     for name, ours, theirs in zip(VALUED, q, true, strict=True):
         assert np.abs(ours - theirs).max() < 0.06 * np.abs(theirs).max(), name
@@ -72,8 +72,8 @@ def test_values_are_the_analytic_ones():
 @functools.cache
 def programs():
     training = offline()
-    first = jax.jit(training.algorithm.init, compiler_options=QUICK)(KEY)
-    return first, jax.jit(functools.partial(run, training.algorithm), compiler_options=QUICK)
+    first = jax.jit(training.algorithm.init)(KEY)
+    return first, jax.jit(functools.partial(run, training.algorithm))
 
 
 def test_pieces_add_up_to_the_whole_bit_for_bit():
@@ -96,14 +96,14 @@ def test_the_state_holds_no_data():
 
 def test_seeds_side_by_side_are_one_after_the_other_and_no_key_serves_twice():
     training, keys = offline(), jax.random.split(KEY, 2)
-    train = jax.jit(lambda key: training(key)[0], compiler_options=QUICK)
+    train = jax.jit(lambda key: training(key)[0])
     with jax.debug_key_reuse(True):
         train.trace(noted(keys[0]))
     USED.clear()
     alone = [train(noted(key)) for key in keys]
     used = USED.rows()
     assert len(used) > 40 and len(np.unique(used, axis=0)) == len(used)
-    together = jax.jit(jax.vmap(lambda key: training(key)[0]), compiler_options=QUICK)(keys)
+    together = jax.jit(jax.vmap(lambda key: training(key)[0]))(keys)
     for seed, state in enumerate(alone):
         assert_near(at(together, seed).learner.params, state.learner.params, 1e-4)
     assert differ(alone[0].learner.params, alone[1].learner.params)
@@ -116,7 +116,7 @@ def test_fixed_data_are_drawn_as_a_buffer_that_was_filled_with_them(kind):
     lean = fixed(data(), lambda capacity, num_envs: replay(config))
     row = at(data(), 0, 0)
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     def both(key):
         noise = full.draw(key, (8,))
         filled, _ = jax.lax.scan(lambda s, x: (full.add(s, x), None), full.init(row), data())

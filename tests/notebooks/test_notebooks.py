@@ -71,9 +71,7 @@ def test_outputs_are_there_and_small(name):
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_from_first_to_last(name, monkeypatch):
-    """The kernel is a process of its own, which sees none of the settings of the tests."""
-    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    monkeypatch.setenv("XLA_FLAGS", quick)  # most of the time is spent on compiling
+    """The kernel is a process of its own, which sees of the tests' settings the environment's."""
     monkeypatch.setenv("NOTEBOOK_SMALL", "1")
     monkeypatch.setenv("NPROC", "1")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")

@@ -61,7 +61,6 @@ SPREAD = {
 """Which of them are spread over devices, and what of theirs."""
 
 NUM_UPDATES = 7
-QUICK = {"xla_backend_optimization_level": 0}  # compiles in half the time
 
 
 def small(name, **changes):
@@ -120,7 +119,7 @@ def alone(config, keys):
     with jax.debug_key_reuse(True):  # what it finds, it raises while tracing
         begin = jax.jit(start).trace(config, like)
         go_on = jax.jit(window).trace(config, begin.out_info, jnp.int32(1), jnp.float32(0))
-    begin, go_on = (x.lower().compile(compiler_options=QUICK) for x in (begin, go_on))
+    begin, go_on = (x.lower().compile() for x in (begin, go_on))
     USED.clear()
     first = [begin(config, noted(key)) for key in keys]
     states = [go_on(config, state, jnp.int32(1), jnp.float32(0))[0] for state in first]
@@ -138,13 +137,11 @@ class Case:
         self.num_traces = 0
         self.configs = grid(small(name), lr=[1e-2, 1e-3])
         self.keys = jax.random.split(jax.random.key(0, impl=PLAIN), 2)
-        self.first = jax.jit(
-            jax.vmap(jax.vmap(start, (None, 0)), (0, None)), compiler_options=QUICK
-        )(self.configs, self.keys)
+        self.first = jax.jit(jax.vmap(jax.vmap(start, (None, 0)), (0, None)))(
+            self.configs, self.keys
+        )
         one = jax.vmap(self._counted, (None, 0, None, None))
-        replayed = isinstance(ZOO[name].config, OffPolicyConfig)  # twice the program of a rollout
-        options = QUICK if replayed else None
-        self._window = jax.jit(jax.vmap(one, (0, 0, None, None)), compiler_options=options)
+        self._window = jax.jit(jax.vmap(one, (0, 0, None, None)))
 
     def _counted(self, *args):
         self.num_traces += 1

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from tests.zoo.cases import KINDS, QUICK, SPREAD, small, training, world
+from tests.zoo.cases import KINDS, SPREAD, small, training, world
 from tests.zoo.keys import PLAIN
 from tests.zoo.trees import assert_near
 
@@ -18,7 +18,7 @@ WHOLE = NamedSharding(MESH, PartitionSpec())
 
 def hold(function, state, placement):
     """Assert that one update of a spread state is that of the state on one device."""
-    window = jax.jit(function, compiler_options=QUICK)
+    window = jax.jit(function)
     alone, _ = window(state, jnp.int32(1))
     spread, _ = window(jax.device_put(state, placement), jnp.int32(1))
     assert len(spread.episode.reward.sharding.device_set) == 2
@@ -32,7 +32,7 @@ def main():
     for name, (algorithm, changes) in KINDS.items():
         config = small(algorithm, **changes)
         train = training(config, world(config))
-        init = jax.jit(jax.vmap(train.algorithm.init), compiler_options=QUICK)
+        init = jax.jit(jax.vmap(train.algorithm.init))
         states = init(keys)
         state = jax.tree.map(lambda x: x[0], states)
         if name in SPREAD["envs"]:

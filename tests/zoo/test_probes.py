@@ -8,7 +8,6 @@ from jaxrl import make_train
 from jaxrl.envs import PROBES, probe, value
 from jaxrl.zoo import ZOO
 from tests.zoo.agents import AGENTS, GAMMA, NAMES, ROWS, on_probes, remembers, settings
-from tests.zoo.cases import QUICK
 
 NUM_UPDATES = 300
 NUM_SEEDS = 4
@@ -100,7 +99,7 @@ def test_a_recurrent_agent_remembers(kind):
     config = settings(AGENTS["ppo"], **changes)
     steps = 200 * config.num_envs * config.num_steps
     train = jax.vmap(make_train(config, probe(PROBES["memory"]), steps))
-    _, metrics = jax.jit(train, compiler_options=QUICK)(KEYS)
+    _, metrics = jax.jit(train)(KEYS)
     assert (metrics["episode_return"].mean[:, -1] > 0.9).all()
 
 
@@ -110,5 +109,5 @@ def test_continuous_actions_learn_which_sign_is_better(distribution):
     steps = 200 * config.num_envs * config.num_steps
     env = probe(PROBES["match"], continuous=True)
     train = jax.vmap(make_train(config, env, steps, steps))
-    _, metrics = jax.jit(train, compiler_options=QUICK)(KEYS)
+    _, metrics = jax.jit(train)(KEYS)
     assert (metrics["eval_return"].mean[:, -1] > 0.8).all()

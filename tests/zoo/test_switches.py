@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from tests.families.oracle import flat
-from tests.zoo.cases import QUICK, small, training
+from tests.zoo.cases import small, training
 from tests.zoo.keys import PLAIN
 from tests.zoo.trees import differ, finite
 from tests.zoo.worlds import drift
@@ -44,8 +44,8 @@ WITHOUT = {
 def learnt(**changes):
     """The parameters after one update of a small DQN."""
     algorithm = training(small("dqn", **SIZES, **changes), drift(), evaluate=False).algorithm
-    first = jax.jit(algorithm.init, compiler_options=QUICK)(KEY)
-    update = jax.jit(lambda state: algorithm.update(state)[0].learner, compiler_options=QUICK)
+    first = jax.jit(algorithm.init)(KEY)
+    update = jax.jit(lambda state: algorithm.update(state)[0].learner)
     return update(first).params
 
 
