@@ -104,8 +104,8 @@ def measure(setting: Setting) -> Figures:
     def train(config: Any, key: jax.Array) -> Any:
         training = make_train(config, setting.env, setting.total_steps)
         first = training.num_updates - setting.last_updates
-        ends = jax.numpy.asarray([first, training.num_updates])
-        _, metrics = jax.lax.scan(training.window, training.algorithm.init(key), ends)
+        windows = jax.numpy.asarray([first, setting.last_updates])
+        _, metrics = jax.lax.scan(training.window, training.algorithm.init(key), windows)
         return jax.tree.map(lambda x: x[-1], metrics["episode_return"])
 
     config = replace(ZOO[setting.algorithm].config, **setting.fields)

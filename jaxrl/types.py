@@ -144,8 +144,10 @@ class Learner(NamedTuple):
     noise: Callable[[Array, tuple[int, ...]], PyTree]  # key, shape -> all that acting consumes
     act: Callable[..., tuple[PyTree, PyTree, PyTree]]  # state, obs, noise, carry -> action, extras
     # and carry; noise = None acts greedily
-    update: Callable[[Array, LearnerState, Any], tuple[Any, ...]]  # key, state, data -> state,
+    update: Callable[[Any, LearnerState, Any], tuple[Any, ...]]  # chance, state, data -> state,
     # metrics; from replay also the priority of each row
+    chance: Callable[[Array, int], Any] = lambda key, num_rows: key  # key, number of rows -> all
+    # that an update from replay consumes, which the loop draws in bulk; elsewhere it is the key
 
 
 class Algorithm(NamedTuple):

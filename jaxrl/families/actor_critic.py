@@ -3,6 +3,7 @@
 DDPG, TD3, D4PG, SAC, discrete SAC, REDQ = (conduct, critics, jury, head, temperature)
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -73,6 +74,14 @@ class Parts(NamedTuple):
     policy_delay: int = 1  # steps of the critics for one of the actor
 
 
+class Chance(NamedTuple):
+    """All that a gradient step consumes."""
+
+    target: PyTree  # noise of the actions in the target
+    actor: PyTree  # and of those that teach the actor
+    judges: Array | None  # which critics judge, if not all
+
+
 def actor_critic_learner(parts: Parts) -> Learner:
     """A learner from its slots."""
 
@@ -90,25 +99,28 @@ def actor_critic_learner(parts: Parts) -> Learner:
         action, carry = parts.conduct.act(output, noise, carry)
         return action, (), carry
 
-    def update(key: Array, state: LearnerState, sample: Any) -> Any:
-        return improved(key, parts, state, sample)
+    def chance(key: Array, num_rows: int) -> Chance:
+        k_target, k_actor = jax.random.split(key)
+        k_noise, k_judges = jax.random.split(k_target)
+        target, actor = (parts.conduct.noise(k, (num_rows,)) for k in (k_noise, k_actor))
+        return Chance(target, actor, drawn(k_judges, parts.jury))
 
-    return Learner(init, parts.conduct.carry, parts.conduct.noise, act, update)
+    update = functools.partial(improved, parts)
+    return Learner(init, parts.conduct.carry, parts.conduct.noise, act, update, chance)
 
 
 def improved(
-    key: Array, parts: Parts, state: LearnerState, sample: Any
+    parts: Parts, chance: Chance, state: LearnerState, sample: Any
 ) -> tuple[LearnerState, Metrics, Array]:
     """One gradient step on a sample: the state, metrics, and each row's priority."""
-    k_target, k_actor = jax.random.split(key)
     alpha, count = parts.temperature.value(state.slots), state.num_updates + 1
-    target = _target(parts, k_target, state, sample.data, alpha)
+    target = _target(parts, chance, state, sample.data, alpha)
     weight = parts.importance(state, sample.weight)
     critic, critic_opt, numbers = _judged(parts, state, sample.data, weight, target(parts.head))
     actor = state.params.actor, state.opt_state.actor, state.slots
 
     def improve() -> tuple[PyTree, Metrics]:
-        return _led(parts, k_actor, state, critic, sample.data, alpha)
+        return _led(parts, chance.actor, state, critic, sample.data, alpha)
 
     def wait() -> tuple[PyTree, Metrics]:
         return actor, jax.tree.map(jnp.zeros_like, jax.eval_shape(improve)[1])
@@ -127,20 +139,20 @@ def improved(
 
 
 def _target(
-    parts: Parts, key: Array, state: LearnerState, data: Any, alpha: Array
+    parts: Parts, chance: Chance, state: LearnerState, data: Any, alpha: Array
 ) -> Callable[[Head], Array]:
-    """What a head learns, from the target networks; all chance is drawn here, for any head."""
-    k_noise, k_jury = jax.random.split(key)
-    critics = drawn(k_jury, state.target.critic, parts.jury)
+    """What a head learns, from the target networks."""
+    critics = state.target.critic
+    if chance.judges is not None:
+        critics = jax.tree.map(lambda x: x[chance.judges], critics)
     actor = state.target.actor if parts.conduct.lagging else state.params.actor
     output = _output(parts, actor, data.next_obs)
-    noise = parts.conduct.noise(k_noise, data.reward.shape)
 
     def target(head: Head) -> Array:
         def ask(action: Array | None) -> Array:
             return least(head, parts.critics.ask(critics, data.next_obs, action))
 
-        return parts.conduct.target(head, ask, output, noise, data, alpha)
+        return parts.conduct.target(head, ask, output, chance.target, data, alpha)
 
     return target
 
@@ -167,12 +179,11 @@ def _judged(
 
 
 def _led(
-    parts: Parts, key: Array, state: LearnerState, critic: PyTree, data: Any, alpha: Array
+    parts: Parts, noise: PyTree, state: LearnerState, critic: PyTree, data: Any, alpha: Array
 ) -> tuple[tuple[PyTree, PyTree, PyTree], Metrics]:
     """Actor after a step: parameters, state, and the temperature's slots; what it reports."""
     optimizer, jury = parts.optimizer, parts.jury
     voters = jax.tree.map(lambda x: x[: jury.num_voters], critic)
-    noise = parts.conduct.noise(key, data.reward.shape)
     flat, unpack = optimizer.layout(state.params.actor)
 
     def ask(action: Array | None) -> Array:

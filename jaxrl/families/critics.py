@@ -61,15 +61,14 @@ def of_choices(network: Network, num_actions: int, size: int, num_critics: int) 
     return Critics(init, ask)
 
 
-def drawn(key: Array, params: PyTree, jury: Jury) -> PyTree:
-    """The parameters of the critics that judge this time.
+def drawn(key: Array, jury: Jury) -> Array | None:
+    """The critics that judge this time; None if all do.
 
     Reference: Chen et al. 2021, arXiv:2101.05982, algorithm 1 (REDQ).
     """
     if jury.num_judges == jury.num_critics:
-        return params
-    chosen = jax.random.permutation(key, jury.num_critics)[: jury.num_judges]
-    return jax.tree.map(lambda x: x[chosen], params)
+        return None
+    return jax.random.permutation(key, jury.num_critics)[: jury.num_judges]
 
 
 def least(head: Head, numbers: Array) -> Array:

@@ -4,6 +4,7 @@ DQN, double DQN, C51, QR-DQN, IQN, Munchausen, Rainbow = (network, head, rule, e
 R2D2 = these with a memory and another study: of sequences (`families/sequential.py`)
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -107,21 +108,12 @@ def value_learner(parts: Parts) -> Learner:
         choice = parts.exploration.noise(k_choice, shape)
         return Noise(chance, choice, jax.random.uniform(k_last, shape))
 
-    def lasted(noise: Noise, held: Held) -> tuple[Noise, Held]:
-        weights, choice, begun = held
-        if parts.hold:
-            weights = select(begun, weights, noise.chance.weights)
-            noise = noise._replace(chance=noise.chance._replace(weights=weights))
-        stayed = lasting(parts.noise_memory, noise.last, choice, noise.choice)
-        choice = select(begun, stayed, noise.choice)
-        return noise._replace(choice=choice), Held(weights, choice, jnp.ones_like(begun))
-
     def act(
         state: LearnerState, obs: PyTree, noise: Noise | None, carry: Carry
     ) -> tuple[Array, PyTree, Carry]:
         before, held = carry
         if noise is not None:
-            noise, held = lasted(noise, held)
+            noise, held = lasted(parts, noise, held)
         chance = Chance() if noise is None else noise.chance
         said, after = network.step(state.params, obs, before, chance)
         q, mask = head.mean(said.numbers), action_mask(obs)
@@ -131,15 +123,26 @@ def value_learner(parts: Parts) -> Learner:
             action = parts.exploration.choose(q, noise.choice, parts.rate(state), mask)
         return action, before, Carry(after, held)
 
-    return Learner(init, carry, noise, act, lambda key, *fed: improved(key, parts, *fed))
+    chance = functools.partial(drawn, network=network)
+    return Learner(init, carry, noise, act, functools.partial(improved, parts), chance)
+
+
+def lasted(parts: Parts, noise: Noise, held: Held) -> tuple[Noise, Held]:
+    """The noise that a step acts on, of new noise and of what was held; and what is held then."""
+    weights, choice, begun = held
+    if parts.hold:
+        weights = select(begun, weights, noise.chance.weights)
+        noise = noise._replace(chance=noise.chance._replace(weights=weights))
+    stayed = lasting(parts.noise_memory, noise.last, choice, noise.choice)
+    choice = select(begun, stayed, noise.choice)
+    return noise._replace(choice=choice), Held(weights, choice, jnp.ones_like(begun))
 
 
 def improved(
-    key: Array, parts: Parts, state: LearnerState, sample: Any
+    parts: Parts, chances: Chances, state: LearnerState, sample: Any
 ) -> tuple[LearnerState, Metrics, Array]:
     """One gradient step on a sample: the state, metrics, and each row's priority."""
     head, optimizer, study = parts.head, parts.optimizer, parts.study
-    chances = drawn(key, parts.network, len(sample.weight))
     data, look, said = study.view(parts.network, state, sample.data, chances)
     target = parts.rule(head, look, data)
     weight = parts.importance(state, sample.weight)
@@ -179,7 +182,7 @@ def steps() -> Study:
     return Study(view, lambda loss: loss, lambda error: error)
 
 
-def drawn(key: Array, network: ValueNetwork, num_rows: int) -> Chances:
+def drawn(key: Array, num_rows: int, network: ValueNetwork) -> Chances:
     """Chances of one gradient step; noise of the weights is drawn once for all rows."""
     k_weights, k_tau = jax.random.split(key)
     num = len(Chances._fields)

@@ -1,7 +1,8 @@
 """The off-policy loop: act a little, remember, learn from what was remembered.
 
 As on policy, all chance is drawn in bulk before the scan: noise of acting, fresh states for
-episodes that will end, what replay draws, and the learner's keys. The buffer is never selected.
+episodes that will end, what replay draws, and what gradient steps consume. The buffer is
+never selected.
 """
 
 from typing import Any, NamedTuple
@@ -52,8 +53,8 @@ class Outcome(NamedTuple):
 def off_policy(env: Env, learner: Learner, buffer: Buffer, pace: Pace) -> Algorithm:
     """Environments that never stop, a buffer of their steps, and a learner that is fed from it.
 
-    The learner's update is (key, state, `Sample`) -> (state, metrics, priority): one gradient step
-    on a batch [B, ...], and how much each of its rows deserves to be seen again, [B].
+    The learner's update is (chance, state, `Sample`) -> (state, metrics, priority): one gradient
+    step on a batch [B, ...], and how much each of its rows deserves to be seen again, [B].
     """
 
     def init(key: Array) -> LoopState:
@@ -74,7 +75,8 @@ def off_policy(env: Env, learner: Learner, buffer: Buffer, pace: Pace) -> Algori
         turns = (pace.num_iterations, pace.num_gradients)
         shape = (pace.num_iterations, pace.num_steps, pace.num_envs)
         batches = buffer.draw(k_sample, (*turns, pace.batch_size))
-        chance = (draws(k_draws, env, learner, shape), jax.random.split(k_learn, turns), batches)
+        luck = chances(k_learn, learner, turns, pace.batch_size)
+        chance = (draws(k_draws, env, learner, shape), luck, batches)
         learn, unpack = learning(learner, buffer, state, chance[1:])
 
         def iterate(carried: Any, chance: Any) -> Any:
@@ -82,6 +84,7 @@ def off_policy(env: Env, learner: Learner, buffer: Buffer, pace: Pace) -> Algori
             acting, *learning = chance
             act = _acting(env, learner, buffer, learnt, blank)
             (scene, memory), played = jax.lax.scan(act, (scene, memory), acting)
+            memory = jax.lax.optimization_barrier(memory)  # or XLA copies it in each turn
             (learnt, memory), numbers = jax.lax.scan(learn, (learnt, memory), learning)
             return (scene, learnt, memory), (played, numbers)
 
@@ -108,13 +111,19 @@ def _acting(env: Env, learner: Learner, buffer: Buffer, learnt: LearnerState, bl
     return act
 
 
+def chances(key: Array, learner: Learner, turns: tuple[int, int], num_rows: int) -> PyTree:
+    """What the gradient steps of all turns consume, in bulk."""
+    draw = jax.vmap(jax.vmap(lambda key: learner.chance(key, num_rows)))
+    return draw(jax.random.split(key, turns))
+
+
 def learning(learner: Learner, buffer: Buffer, state: LoopState, chance: Any) -> Any:
     """The body of a scan: one gradient step; and the way from its numbers back to metrics."""
 
     def step(learnt: LearnerState, memory: PyTree, draw: Any) -> Any:
-        key, batch = draw
+        luck, batch = draw
         sample = sound(buffer.sample(memory, batch))
-        learnt, metrics, priority = learner.update(key, learnt, sample)
+        learnt, metrics, priority = learner.update(luck, learnt, sample)
         return learnt, buffer.reprioritise(memory, sample.index, priority), metrics
 
     def learn(carried: tuple[LearnerState, PyTree], draw: Any) -> Any:

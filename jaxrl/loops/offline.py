@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxrl.data import Buffer
 from jaxrl.loops.acting import Episode, LoopState, Scene, guarded
-from jaxrl.loops.off_policy import learning
+from jaxrl.loops.off_policy import chances, learning
 from jaxrl.types import Algorithm, Array, Learner, Metrics, Transition
 
 
@@ -28,7 +28,8 @@ def offline(
     def update(state: LoopState) -> tuple[LoopState, Metrics]:
         key, k_sample, k_learn = jax.random.split(state.key, 3)
         turns = (1, num_gradients)
-        chance = jax.random.split(k_learn, turns), buffer.draw(k_sample, (*turns, batch_size))
+        luck = chances(k_learn, learner, turns, batch_size)
+        chance = luck, buffer.draw(k_sample, (*turns, batch_size))
         learn, unpack = learning(learner, buffer, state, chance)
         steps = jax.tree.map(lambda x: x[0], chance)
         (learnt, memory), numbers = jax.lax.scan(learn, (state.learner, state.buffer), steps)

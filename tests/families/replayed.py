@@ -45,6 +45,15 @@ class Sample(NamedTuple):
     weight: Any
 
 
+def taught(learner):
+    """Compiled (key, state, sample) -> what a gradient step makes of it, with chance of the key."""
+
+    def step(key, state, sample):
+        return learner.update(learner.chance(key, len(sample.weight)), state, sample)
+
+    return jax.jit(step)
+
+
 def sample(space=BOX, masked=False, seed=3):
     """Transitions of which some ended; actions of a box reach both of its bounds."""
     luck = np.random.default_rng(seed)

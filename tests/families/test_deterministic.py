@@ -24,7 +24,7 @@ def wide(sample):
 
 
 def after(made, state, sample):
-    return jax.jit(made.update)(jax.random.key(1), state, sample)
+    return replayed.taught(made)(jax.random.key(1), state, sample)
 
 
 @pytest.mark.parametrize("num_critics", [1, 2])
@@ -148,7 +148,7 @@ def test_the_actor_waits():
         ddpg, optimizer=drift.descent, policy_delay=2, target_period=2, polyak=0.25
     )
     sample = replayed.sample()
-    update = jax.jit(made.update)
+    update = replayed.taught(made)
     states = [replayed.started(made, sample.data.obs)]
     for step in range(4):
         state, metrics, _ = update(jax.random.key(step), states[-1], sample)

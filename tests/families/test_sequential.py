@@ -16,7 +16,7 @@ from jaxrl.families.policy import ActorCritic
 from jaxrl.networks import MLP, memory, recurrent
 from jaxrl.networks.value import Chance
 from jaxrl.zoo import ZOO
-from tests.families import drift, oracle
+from tests.families import drift, oracle, replayed
 from tests.oracles import returns, value_losses, value_targets
 from tests.sentences import hold_sentence
 
@@ -68,7 +68,7 @@ def learnt(**changes):
     _, state = played()
     state = state._replace(target=drift.moved(state.params, 2, 0.5), num_updates=jnp.int32(3))
     sample = drawn()
-    update = jax.jit(learner.update)
+    update = replayed.taught(learner)
     new, _, priority = update(jax.random.key(5), state, sample)
     return Remembered(config, state, sample, new, priority)
 
@@ -180,7 +180,7 @@ def test_burn_in_reaches_the_gradient_only_through_the_memory_after_it():
     """Rewards and actions of the first steps count for nothing, what they showed does."""
     config, state, sample, new, _ = learnt()
     learner = dqn.learner(config, SETTING)
-    update = jax.jit(learner.update)
+    update = replayed.taught(learner)
 
     def gradient(**changes):
         data = sample.data._replace(**changes)
@@ -236,7 +236,7 @@ def test_without_a_memory_a_sequence_is_its_steps(head):
         learner = dqn.learner(replace(config, memory=kind), setting)
         state = learner.init(jax.random.key(0), rows.obs)
         state = state._replace(target=drift.moved(state.params, 2, 0.5))
-        update = jax.jit(learner.update)
+        update = replayed.taught(learner)
         new, metrics, _ = update(jax.random.key(5), state, batch)
         found.append((oracle.flat(new.opt_state), metrics["value_loss"].mean))
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-4, atol=1e-6)

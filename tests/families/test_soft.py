@@ -90,7 +90,7 @@ def test_a_step_of_sac():
     made = replayed.learner(sac, **FIXED)
     sample, key = replayed.sample(), jax.random.key(1)
     state = replayed.started(made, sample.data.obs)
-    new, metrics, _ = jax.jit(made.update)(key, state, sample)
+    new, metrics, _ = replayed.taught(made)(key, state, sample)
     params, target, x = (oracle.wide(t) for t in (state.params, state.target, sample.data))
     k_target, k_actor = jax.random.split(key)  # as the learner divides its key
     keys = jax.random.split(k_target)[0], k_actor
@@ -123,7 +123,7 @@ def test_a_step_of_discrete_sac(masked):
     made = replayed.learner(discrete_sac, Discrete(3), **FIXED)
     sample = replayed.sample(Discrete(3), masked)
     state = replayed.started(made, sample.data.obs)
-    new, metrics, priority = jax.jit(made.update)(jax.random.key(1), state, sample)
+    new, metrics, priority = replayed.taught(made)(jax.random.key(1), state, sample)
     params, target, x = (oracle.wide(t) for t in (state.params, state.target, sample.data))
     obs, next_obs = content(x.obs), content(x.next_obs)
     legal = [np.asarray(o.action_mask, bool) if masked else None for o in sample.data[0::5]]
@@ -181,20 +181,19 @@ def test_temperature_aims_at_an_entropy(module, space, target):
     made = replayed.learner(module, space, temperature=0.6, **aim)
     sample = replayed.sample(space)
     state = replayed.started(made, sample.data.obs)
-    new, metrics, _ = jax.jit(made.update)(jax.random.key(1), state, sample)
+    new, metrics, _ = replayed.taught(made)(jax.random.key(1), state, sample)
     # d/d log α of −α (log π + H*) is −α (H* − H).
     expected = -0.6 * (target - metrics["entropy"].mean)
     np.testing.assert_allclose(new.slots.opt_state, expected, rtol=1e-4)
 
 
 def test_judges_are_drawn_without_repetition():
-    params, jury = {"x": jnp.arange(5)}, Jury(5, 2, 5, jnp.min)
     keys = jax.random.split(jax.random.key(0), 4000)
-    pairs = jax.vmap(lambda key: drawn(key, params, jury)["x"])(keys)
+    pairs = np.asarray(jax.vmap(lambda key: drawn(key, Jury(5, 2, 5, jnp.min)))(keys))
     assert (pairs[:, 0] != pairs[:, 1]).all()
-    counts = np.bincount(np.asarray(pairs[:, 0] * 5 + pairs[:, 1]), minlength=25).reshape(5, 5)
+    counts = np.bincount(pairs[:, 0] * 5 + pairs[:, 1], minlength=25).reshape(5, 5)
     np.testing.assert_allclose(counts[~np.eye(5, dtype=bool)] / 4000, 1 / 20, atol=0.015)
-    assert drawn(jax.random.key(0), params, Jury(5, 5, 1, jnp.min)) is params
+    assert drawn(jax.random.key(0), Jury(5, 5, 1, jnp.min)) is None
 
 
 def test_least_is_row_by_row():
@@ -219,7 +218,7 @@ def test_redq_teaches_the_actor_by_the_mean():
     for b, a in itertools.combinations(range(4), 2):
         y = x.reward + x.discount * soft_value(next_q[[a, b]].min(0), x.next_obs)
         losses[a, b] = replayed.mean_loss(sample.weight, 0.5 * (oracle.taken(q, action) - y) ** 2)
-    seen, update = set(), jax.jit(made.update)
+    seen, update = set(), replayed.taught(made)
     for seed in range(12):
         _, metrics, _ = update(jax.random.key(seed), state, sample)
         loss = float(metrics["value_loss"].mean)

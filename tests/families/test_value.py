@@ -12,7 +12,7 @@ import pytest
 from jaxrl import make_train
 from jaxrl.algorithms import dqn
 from jaxrl.config import replace
-from jaxrl.families import off_policy, value
+from jaxrl.families import off_policy
 from jaxrl.networks.value import Chance
 from jaxrl.types import LearnerState
 from tests.families import drift, oracle, replayed
@@ -77,13 +77,9 @@ def scene(name, masked=False):
 @functools.cache
 def updated(name, masked=False):
     """What the learner makes of it in one step, and the chances of that step."""
-    config, setting, learner, state, sample = scene(name, masked)
-    network = dqn.network(config, setting)
-
-    def step(key, state, sample):
-        return *learner.update(key, state, sample), value.drawn(key, network, NUM_ROWS)
-
-    return jax.jit(step)(jax.random.key(5), state, sample)
+    *_, learner, state, sample = scene(name, masked)
+    key = jax.random.key(5)
+    return *replayed.taught(learner)(key, state, sample), learner.chance(key, NUM_ROWS)
 
 
 def dense(layer, x, factors):
