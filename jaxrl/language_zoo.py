@@ -68,6 +68,17 @@ def _compared(config: lm_dpo.Config | lm_reward.Config, task: Task, learner: Lea
     return prompted(task, learner, _plan(config))
 
 
+def compares(config: Any) -> bool:
+    """Whether a configuration learns from responses that are compared."""
+    return isinstance(config, lm_dpo.Config | lm_reward.Config)
+
+
+def learns_from_examples(algorithm: str) -> bool:
+    """Whether an algorithm can learn from what others said, without a reward of its own words."""
+    config = language_entry(algorithm).config
+    return compares(config) or isinstance(config, lm_sft.Config)
+
+
 def _group(config: lm_grpo.Config) -> LanguageEntry:
     return LanguageEntry(config, lm_grpo.learner, _prompted)
 

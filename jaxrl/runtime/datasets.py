@@ -1,14 +1,18 @@
-"""Data sets: what a buffer remembers as one file, and back as data that are never added to."""
+"""Data sets: what a buffer remembers as one file and back, and examples of text for a task."""
 
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.data import Buffer
 from jaxrl.data.conform import conform, named
 from jaxrl.runtime import tensors
+from jaxrl.runtime.text_files import examples
+from jaxrl.tasks import taught
+from jaxrl.text import Task
 from jaxrl.train import row
 from jaxrl.types import PyTree, Transition
 
@@ -32,6 +36,14 @@ def load(path: Path | str, example: Transition) -> Transition:
       example: one row as arrays or their shapes, as `Buffer.init` takes it; the file must fit it.
     """
     return conform(tensors.load(path)[0], example, path)
+
+
+def taught_by(task: Task, path: str) -> Task:
+    """A task whose prompts to learn from, and what is said to them, are those of a file."""
+    assert task.tokenizer is not None
+    prompts, response = examples(path, task.tokenizer, len(task.train.token), task.num_tokens)
+    with jax.ensure_compile_time_eval():  # what is kept must be no tracer
+        return taught(task, prompts, response)
 
 
 def rows(path: Path | str, config: Any, env: Any, env_params: dict[str, Any]) -> Transition:

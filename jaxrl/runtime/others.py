@@ -109,7 +109,7 @@ def check(record: Record, begins: bool = True) -> None:
     """
     if begins:
         start(record)
-    task = record.world()
+    task = record.lessons()
     for part in functions.parts(record.reward):
         if part.is_function:
             asked = take(task.train, jnp.arange(min(len(task.train.index), NUM_TRIED)))

@@ -8,9 +8,10 @@ import yaml
 
 from jaxrl.config import hints, replace, title, validate
 from jaxrl.names import unknown
-from jaxrl.runtime import datasets, functions, pretrained
+from jaxrl.language_zoo import compares, learns_from_examples
+from jaxrl.runtime import datasets, functions, pretrained, text_files
 from jaxrl.runtime.flags import read
-from jaxrl.runtime.sides import ENVIRONMENTS, LANGUAGES, side
+from jaxrl.runtime.sides import LANGUAGES, side
 from jaxrl.train import Training, make_offline
 
 COUNTS = {"total_steps": 1, "seed": 0, "seeds": 1, "devices": 1}
@@ -27,7 +28,7 @@ class Record(NamedTuple):
     algorithm: str
     env: str  # or a task's name, where a language model is trained
     env_params: dict[str, Any]
-    dataset: str | None  # a file to learn from in place of acting
+    dataset: str | None  # a file to learn from: rows of replay, or examples of text
     start: str | None  # the folder of a run with whose policy this one begins, or of weights
     reward: str | tuple[str, ...] | None  # what takes the place of the task's: see `functions`
     total_steps: int
@@ -44,19 +45,30 @@ class Record(NamedTuple):
         """The training of one seed; with a configuration of traced leaves, inside a trace."""
         config = self.config if config is None else config
         budget, params = (self.total_steps, self.evaluate_every), self.env_params
-        if self.dataset is None:
-            return side(config).train(config, self.world(), *budget, **self.networks())
+        if self.dataset is None or side(config) is LANGUAGES:
+            return side(config).train(config, self.lessons(), *budget, **self.networks())
         data = datasets.rows(self.dataset, config, self.env, self.env_params)
         return make_offline(config, self.env, data, *budget, env_params=params)
 
     def world(self) -> Any:
         """The environment, or the task with whatever takes the place of its reward."""
+        return self._judged(self._named())
+
+    def lessons(self) -> Any:
+        """The world that is learnt in: a task whose prompts may be those of a file."""
+        world = self._named()
+        if self.dataset is not None and side(self.config) is LANGUAGES:
+            world = datasets.taught_by(world, self.dataset)
+        return self._judged(world)
+
+    def _named(self) -> Any:
+        if self.origin is None:
+            return side(self.config).world(self.env, **self.env_params)
+        return pretrained.task(self.env, self.env_params, self.origin)
+
+    def _judged(self, world: Any) -> Any:
         from jaxrl.runtime.others import judged  # which knows runs, which know records
 
-        if self.origin is None:
-            world = side(self.config).world(self.env, **self.env_params)
-        else:
-            world = pretrained.task(self.env, self.env_params, self.origin)
         return world if self.reward is None else judged(world, self.reward, self.called)
 
     def networks(self) -> dict[str, Any]:
@@ -105,8 +117,10 @@ def record(values: Mapping[str, Any], origin: str | None = None) -> Record:
     paths["reward"] = _reward(values.pop("reward", None))
     _check_paths(algorithm, paths)
     fields = {name: value for name, value in values.items() if name not in OPTIONAL_COUNTS}
-    fields = ({} if origin is None else pretrained.sizes(origin)) | fields
+    fields = _from_files(config, origin, paths["dataset"]) | fields
     config = validate(replace(config, **_typed(config, fields)))
+    if paths["start"] is not None and (steps := config.demonstration_steps):
+        raise ValueError(f"demonstration_steps must be 0 where start is given, not {steps}")
     numbers: dict[str, Any] = {**counts, **optional}
     made = Record(algorithm, env, env_params, **paths, **numbers, config=config, origin=origin)
     if made.seeds % made.devices:
@@ -151,17 +165,26 @@ def _reward(value: Any) -> str | tuple[str, ...] | None:
 
 
 def _check_paths(algorithm: str, paths: Mapping[str, Any]) -> None:
-    for name, path in paths.items():
-        theirs, kind = _NEEDED[name]
-        if path is not None and side(algorithm) is not theirs:
-            raise ValueError(f"{name} needs an algorithm that {kind}, not {algorithm}")
+    if side(algorithm) is LANGUAGES:
+        if paths["dataset"] and not paths["reward"] and not learns_from_examples(algorithm):
+            raise ValueError(
+                f"dataset needs a reward with {algorithm}, as --reward FILE.py:FUNCTION, which "
+                "judges what examples do not say"
+            )
+        return
+    for name in ("start", "reward"):
+        if paths[name] is not None:
+            raise ValueError(
+                f"{name} needs an algorithm that trains a language model, not {algorithm}"
+            )
 
 
-_NEEDED = {
-    "dataset": (ENVIRONMENTS, "learns from replay"),
-    "start": (LANGUAGES, "trains a language model"),
-    "reward": (LANGUAGES, "trains a language model"),
-}
+def _from_files(config: Any, origin: str | None, dataset: str | None) -> dict[str, Any]:
+    """Fields that a model from elsewhere decides, and a file of examples that are compared."""
+    fields = {} if origin is None else pretrained.sizes(origin)
+    if dataset is not None and compares(config):
+        fields["group_size"] = text_files.num_responses(dataset)
+    return fields
 
 
 def count(name: str, value: Any, least: int) -> int:

@@ -9,6 +9,22 @@ from jaxrl.tasks import prompts_of, response_of
 from jaxrl.text import Prompts, Response, Tokenizer
 
 Said = dict[str, Any]
+KEYS = ("response", "chosen", "responses")
+"""By which a line of demonstrations, of preferences and of rankings is known."""
+
+
+def examples(
+    path: Path | str, tokenizer: Tokenizer, prompt_length: int, num_tokens: int
+) -> tuple[Prompts, Response]:
+    """Lines of one of the kinds below, whichever the first line is of; responses are [T, P, K]."""
+    read = demonstrations, preferences, rankings
+    return read[_kind(path)](path, tokenizer, prompt_length, num_tokens)
+
+
+def num_responses(path: Path | str) -> int:
+    """K, how many responses each prompt of a file of examples comes with."""
+    kind = _kind(path)
+    return len(_ranked(_first(path))) if kind == 2 else kind + 1
 
 
 def demonstrations(
@@ -46,6 +62,24 @@ def _ranked(said: Said) -> list[str]:
     if not isinstance(responses, list) or len(responses) < 2:
         raise ValueError("must have 'responses', a list of two texts at least, the best first")
     return [_text({f"response {i}": x}, f"response {i}") for i, x in enumerate(responses)]
+
+
+def _kind(path: Path | str) -> int:
+    """Which of `KEYS` the first line of a file has."""
+    said = _first(path)
+    for kind, key in enumerate(KEYS):
+        if key in said:
+            return kind
+    raise ValueError(f"line 1 of {path} must have {', '.join(map(repr, KEYS))}, not {[*said]}")
+
+
+def _first(path: Path | str) -> Said:
+    for number, line in _lines(Path(path)):
+        try:
+            return _object(line)
+        except ValueError as error:
+            raise ValueError(f"line {number} of {path} {error}") from error
+    raise ValueError(f"{path} must have one line at least, not none")
 
 
 def _read(

@@ -24,7 +24,11 @@ RECORD = {
         "learn from this, or from the reward model of a run's folder, and not from the task's "
         "reward; repeated, and with WEIGHT* ahead, they are added up (language models)",
     ),
-    "dataset": ("FILE", "learn from these data alone; all steps are then gradient steps"),
+    "dataset": (
+        "FILE",
+        "learn from these data alone: rows that --save-dataset wrote, all steps being gradient "
+        "steps; or JSON lines of examples (language models)",
+    ),
     "total_steps": (
         "N",
         "environment steps or responses of each seed; by default as tuned",

@@ -121,7 +121,7 @@ def _swept(base: Any, begun: Any, configs: Any, quiet: bool) -> Any:
     with told(), progress(total, lanes, "quiet" if quiet else "auto") as report:
         return sweep(
             configs,
-            base.world(),
+            base.lessons(),
             num_seeds=base.seeds,
             seed=base.seed,
             total_steps=base.total_steps,
