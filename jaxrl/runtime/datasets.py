@@ -41,9 +41,9 @@ def load(path: Path | str, example: Transition) -> Transition:
 def taught_by(task: Task, path: str) -> Task:
     """A task whose prompts to learn from, and what is said to them, are those of a file."""
     assert task.tokenizer is not None
-    prompts, response = examples(path, task.tokenizer, len(task.train.token), task.num_tokens)
     with jax.ensure_compile_time_eval():  # what is kept must be no tracer
-        return taught(task, prompts, response)
+        found = examples(path, task.tokenizer, len(task.train.token), task.num_tokens)
+        return taught(task, *found)
 
 
 def rows(path: Path | str, config: Any, env: Any, env_params: dict[str, Any]) -> Transition:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from jaxrl.config import hints, replace, title, validate
-from jaxrl.names import unknown
 from jaxrl.language_zoo import compares, learns_from_examples
+from jaxrl.names import unknown
 from jaxrl.runtime import datasets, functions, pretrained, text_files
 from jaxrl.runtime.flags import read
 from jaxrl.runtime.sides import LANGUAGES, side
