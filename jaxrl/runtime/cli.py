@@ -33,6 +33,8 @@ USAGE = "usage: jaxrl VERB ...\n\nverbs:\n{}\n\njaxrl VERB --help tells more."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the words say; return the exit status: 2 for a mistake of the user."""
+    # jaxlib 0.9 logs pages of errors that are none for each program that a warm cache holds.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     verb, *words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         return _done(verb, words)

@@ -63,11 +63,10 @@ def test_what_is_preferred_is_said_more(name):
 
 def test_prompts_of_a_file_are_answered_for_a_reward(capsys):
     line = f"train lm_grpo {SMALL} --group-size 4 --dataset said.jsonl --total-steps 320"
-    line += " --demonstration-steps 60 --out run"
+    line += " --demonstration-steps 60 --demonstration-lr 0.01 --out run"
     assert main(f"{line} --reward mine.py:elevens".split()) == 0
-    assert (
-        jaxrl.load("run").metrics["episode_return"].ravel()[-1] > 0.5
-    )  # the warm-up imitates the file
+    returns = jaxrl.load("run").metrics["episode_return"].ravel()
+    assert returns[-1] > 0.5  # the warm-up imitates the file
     capsys.readouterr()
     assert main(line.split()) == 2
     hold_sentence(capsys.readouterr().err.strip(), "lm_grpo", "--reward FILE.py:FUNCTION")
