@@ -56,6 +56,17 @@ SWING_UP: Settings = dict(
 CLIMB: Settings = dict(hidden_sizes=(64, 64), batch_size=128, num_gradients=2)
 """Of the same on MountainCarContinuous, where only noise that lasts finds the goal."""
 
+SOFT: Settings = dict(
+    num_envs=8,
+    batch_size=64,
+    hidden_sizes=(64, 64),
+    polyak=0.01,
+    anneal_lr=True,
+    temperature=0.1,
+    entropy_share=0.5,
+)
+"""Of discrete SAC."""
+
 TUNED: dict[str, dict[str, Settings]] = {
     "ppo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
@@ -285,17 +296,21 @@ TUNED: dict[str, dict[str, Settings]] = {
     "td3": {
         "Pendulum-v1": SWING_UP,
         "MountainCarContinuous-v0": CLIMB
-        | dict(total_steps=100_000, noise_memory=0.98, noise_std=0.6),
+        | dict(total_steps=200_000, noise_memory=0.98, noise_std=0.6),
     },
     "d4pg": {
         "Pendulum-v1": SWING_UP | dict(gamma=0.98, value_min=-800.0, value_max=0.0),
         "MountainCarContinuous-v0": CLIMB
-        | dict(total_steps=100_000, noise_memory=0.98, noise_std=0.6, noise_spread=1.0)
+        | dict(total_steps=100_000, noise_memory=0.98, noise_std=0.6, n_step=1)
         | dict(value_min=-50.0, value_max=100.0),
     },
     "sac": {
         "Pendulum-v1": SWING_UP,
         "MountainCarContinuous-v0": CLIMB | dict(total_steps=50_000, noise_memory=0.95),
+    },
+    "discrete_sac": {
+        "CartPole-v1": SOFT | dict(total_steps=50_000, num_gradients=8, gamma=0.98, lr=2e-3),
+        "Acrobot-v1": SOFT | dict(total_steps=100_000, n_step=3),
     },
     "redq": {
         "Pendulum-v1": SWING_UP | dict(total_steps=10_000, num_gradients=20, policy_delay=5),
