@@ -70,7 +70,7 @@ def _kind(path: Path | str) -> int:
     for kind, key in enumerate(KEYS):
         if key in said:
             return kind
-    raise ValueError(f"line 1 of {path} must have {', '.join(map(repr, KEYS))}, not {[*said]}")
+    raise ValueError(f"line 1 of {path} must have 'response', 'chosen' or 'responses': {[*said]}")
 
 
 def _first(path: Path | str) -> Said:
@@ -111,8 +111,13 @@ def _read(
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    with open(path, encoding="utf-8") as file:
-        yield from enumerate(file, 1)
+    try:
+        with open(path, encoding="utf-8") as file:
+            yield from enumerate(file, 1)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} must be text in UTF-8, which byte {error.start} is not"
+        ) from error
 
 
 def _object(line: str) -> Said:

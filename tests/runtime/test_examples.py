@@ -39,6 +39,12 @@ def agreement(folder):
     return np.mean([text == WRONG for text in answers])
 
 
+def test_a_file_of_bytes_is_no_text(tmp_path, capsys):
+    (tmp_path / "bad.jsonl").write_bytes(b"\xff\xfe")
+    assert main(f"train lm_sft {SMALL} --dataset bad.jsonl --out run".split()) == 2
+    hold_sentence(capsys.readouterr().err.strip(), "bad.jsonl must be text in UTF-8")
+
+
 def test_demonstrations_are_imitated_and_the_task_still_tests(capsys):
     line = f"train lm_sft {SMALL} --dataset said.jsonl --total-steps 800 --lr 0.01 --out run"
     assert main(line.split()) == 0
