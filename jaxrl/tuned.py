@@ -286,7 +286,7 @@ TUNED: dict[str, dict[str, Settings]] = {
     "rainbow": {
         "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
         "Acrobot-v1": SWING | COSTS,
-        "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
+        "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0, exploration="epsilon"),
     },
     "ddpg": {
         "Pendulum-v1": SWING_UP,

@@ -70,7 +70,8 @@ def _kind(path: Path | str) -> int:
     for kind, key in enumerate(KEYS):
         if key in said:
             return kind
-    raise ValueError(f"line 1 of {path} must have 'response', 'chosen' or 'responses': {[*said]}")
+    wanted = "'response', 'chosen' or 'responses'"
+    raise ValueError(f"line 1 of {path} must have {wanted}, not {[*said]}")
 
 
 def _first(path: Path | str) -> Said:
