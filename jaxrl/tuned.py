@@ -70,7 +70,18 @@ SOFT: Settings = dict(
 TUNED: dict[str, dict[str, Settings]] = {
     "ppo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
-        "Acrobot-v1": dict(total_steps=1_000_000, num_envs=16, lr=2e-3, normalise_obs=True),
+        "Acrobot-v1": dict(
+            total_steps=1_000_000,
+            num_envs=16,
+            num_steps=256,
+            num_epochs=8,
+            num_minibatches=32,
+            lr=1e-3,
+            lam=0.94,
+            entropy_coef=0.0,
+            normalise_obs=True,
+            normalise_reward=True,
+        ),
         "MountainCar-v0": dict(
             total_steps=500_000,
             num_envs=16,
