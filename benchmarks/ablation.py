@@ -71,7 +71,7 @@ def draw(results: dict[str, Sweep], env: str) -> None:
                 dash = DASHES[index % len(DASHES)]
                 axes.plot(result.steps, middle, dash, color=colour, lw=2, label=name)
             axes.set(xlabel="environment steps of each seed", ylabel="return of evaluation")
-            axes.legend()
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3, frameon=False)
         figure.suptitle(f"{env}: {INTERVAL}", fontsize=12)
         figure.savefig(PICTURE, dpi=80)
 

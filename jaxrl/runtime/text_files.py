@@ -1,5 +1,6 @@
 """Text to learn from: JSON lines of demonstrations, of preferred and rejected ones, of rankings."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,52 +10,36 @@ from jaxrl.tasks import prompts_of, response_of
 from jaxrl.text import Prompts, Response, Tokenizer
 
 Said = dict[str, Any]
-KEYS = ("response", "chosen", "responses")
-"""By which a line of demonstrations, of preferences and of rankings is known."""
 
 
 def examples(
     path: Path | str, tokenizer: Tokenizer, prompt_length: int, num_tokens: int
 ) -> tuple[Prompts, Response]:
-    """Lines of one of the kinds below, whichever the first line is of; responses are [T, P, K]."""
-    read = demonstrations, preferences, rankings
-    return read[_kind(path)](path, tokenizer, prompt_length, num_tokens)
+    """Prompts and what is said to them, [T, P, K], the best first: lines of one kind, in JSON.
 
-
-def num_responses(path: Path | str) -> int:
-    """K, how many responses each prompt of a file of examples comes with."""
-    kind = _kind(path)
-    return len(_ranked(_first(path))) if kind == 2 else kind + 1
-
-
-def demonstrations(
-    path: Path | str, tokenizer: Tokenizer, prompt_length: int, num_tokens: int
-) -> tuple[Prompts, Response]:
-    """Lines of {"prompt": ..., "response": ...}; responses are [T, P, 1].
+        {"prompt": ..., "response": ...}                   demonstrations, K = 1
+        {"prompt": ..., "chosen": ..., "rejected": ...}    preferences, K = 2
+        {"prompt": ..., "responses": [...]}                rankings, as many on each line
 
     Args:
       prompt_length: L, the most tokens of a prompt.
       num_tokens: T, the most tokens of a response, its end included.
     """
-    return _read(path, lambda said: [_text(said, "response")], tokenizer, prompt_length, num_tokens)
+    return _read(path, _kind(path)[0], tokenizer, prompt_length, num_tokens)
 
 
-def preferences(
-    path: Path | str, tokenizer: Tokenizer, prompt_length: int, num_tokens: int
-) -> tuple[Prompts, Response]:
-    """Lines of {"prompt": ..., "chosen": ..., "rejected": ...}; [T, P, 2], the chosen one first."""
-
-    def pair(said: Said) -> list[str]:
-        return [_text(said, "chosen"), _text(said, "rejected")]
-
-    return _read(path, pair, tokenizer, prompt_length, num_tokens)
+def num_responses(path: Path | str) -> int:
+    """K, how many responses each prompt of a file of examples comes with, by its first line."""
+    responses, said = _kind(path)
+    return len(_of_line(1, path, lambda: responses(said)))
 
 
-def rankings(
-    path: Path | str, tokenizer: Tokenizer, prompt_length: int, num_tokens: int
-) -> tuple[Prompts, Response]:
-    """Lines of {"prompt": ..., "responses": [...]}, as many on each; [T, P, K], the best first."""
-    return _read(path, _ranked, tokenizer, prompt_length, num_tokens)
+def _single(said: Said) -> list[str]:
+    return [_text(said, "response")]
+
+
+def _pair(said: Said) -> list[str]:
+    return [_text(said, "chosen"), _text(said, "rejected")]
 
 
 def _ranked(said: Said) -> list[str]:
@@ -64,23 +49,33 @@ def _ranked(said: Said) -> list[str]:
     return [_text({f"response {i}": x}, f"response {i}") for i, x in enumerate(responses)]
 
 
-def _kind(path: Path | str) -> int:
-    """Which of `KEYS` the first line of a file has."""
-    said = _first(path)
-    for kind, key in enumerate(KEYS):
+KINDS: dict[str, Callable[[Said], list[str]]] = {
+    "response": _single,
+    "chosen": _pair,
+    "responses": _ranked,
+}
+"""What the responses of a line are, by the key that tells its kind."""
+
+
+def _kind(path: Path | str) -> tuple[Callable[[Said], list[str]], Said]:
+    """How the lines of a file are read, and its first line."""
+    number, line = next(_lines(Path(path)), (0, ""))
+    if number == 0:
+        raise ValueError(f"{path} must have one line at least, not none")
+    said = _of_line(number, path, lambda: _object(line))
+    for key, responses in KINDS.items():
         if key in said:
-            return kind
+            return responses, said
     wanted = "'response', 'chosen' or 'responses'"
     raise ValueError(f"line 1 of {path} must have {wanted}, not {[*said]}")
 
 
-def _first(path: Path | str) -> Said:
-    for number, line in _lines(Path(path)):
-        try:
-            return _object(line)
-        except ValueError as error:
-            raise ValueError(f"line {number} of {path} {error}") from error
-    raise ValueError(f"{path} must have one line at least, not none")
+def _of_line(number: int, path: Path | str, understood: Callable[[], Any]) -> Any:
+    """What a line is understood as; what is wrong with it is told with its number."""
+    try:
+        return understood()
+    except ValueError as error:
+        raise ValueError(f"line {number} of {path} {error}") from error
 
 
 def _read(
@@ -92,17 +87,16 @@ def _read(
 ) -> tuple[Prompts, Response]:
     prompts: list[list[int]] = []
     groups: list[list[list[int]]] = []
+
+    def read(line: str) -> None:
+        said = _object(line)
+        prompt, texts = _text(said, "prompt"), responses(said)
+        _check_group(texts, len(groups[0]) if groups else len(texts))
+        prompts.append(_encoded(tokenizer, "prompt", prompt, prompt_length))
+        groups.append([_encoded(tokenizer, "response", x, num_tokens - 1) for x in texts])
+
     for number, line in _lines(Path(path)):
-        try:
-            said = _object(line)
-            prompt, texts = _text(said, "prompt"), responses(said)
-            _check_group(texts, len(groups[0]) if groups else len(texts))
-            prompts.append(_encoded(tokenizer, "prompt", prompt, prompt_length))
-            groups.append([_encoded(tokenizer, "response", x, num_tokens - 1) for x in texts])
-        except ValueError as error:
-            raise ValueError(f"line {number} of {path} {error}") from error
-    if not groups:
-        raise ValueError(f"{path} must have one line at least, not none")
+        _of_line(number, path, functools.partial(read, line))
     pad = tokenizer.vocabulary.pad
     return prompts_of(prompts, pad, prompt_length), response_of(
         groups, tokenizer.vocabulary, num_tokens

@@ -12,8 +12,7 @@ def taught(task: Task, prompts: Prompts, response: Response, reward: Array | Non
     """A task whose prompts to learn from come with responses; tests stay as they were.
 
     Args:
-      response: to each prompt, [T, P, K], as `demonstrations`, `preferences` and `rankings` of
-        `runtime.text_files` read them.
+      response: to each prompt, [T, P, K], as `runtime.text_files.examples` reads them.
       reward: what each is worth, [P, K]; by default they stand in order, the best first.
     """
     worth = _worth(response, reward)

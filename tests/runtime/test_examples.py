@@ -1,6 +1,7 @@
 """Examples of a file on the command line: demonstrations, preferences and rankings of text."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +77,16 @@ def test_prompts_of_a_file_are_answered_for_a_reward(capsys):
     capsys.readouterr()
     assert main(line.split()) == 2
     hold_sentence(capsys.readouterr().err.strip(), "lm_grpo", "--reward FILE.py:FUNCTION")
+
+
+def test_a_sweep_learns_from_them_too(capsys):
+    line = f"sweep lm_dpo {SMALL} --dataset pairs.jsonl --total-steps 80 --grid lr=1e-3,1e-2"
+    assert main(f"{line} --out swept".split()) == 0
+    assert "dataset: pairs.jsonl" in Path("swept", "best.yaml").read_text()
+    capsys.readouterr()
+    line = "sweep dqn --env CartPole-v1 --dataset pairs.jsonl --grid lr=1e-3,1e-2"
+    assert main(line.split()) == 2
+    hold_sentence(capsys.readouterr().err.strip(), "sweep learns by acting", "'pairs.jsonl'")
 
 
 MISTAKES = (

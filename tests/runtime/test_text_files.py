@@ -13,25 +13,25 @@ from tests.sentences import hold_sentence
 
 TOKENIZER = characters("abcd")
 PAD, EOS = TOKENIZER.vocabulary.pad, TOKENIZER.vocabulary.eos
-READERS = {
+KINDS = {
     "demonstrations": {"prompt": "ab", "response": "cd"},
     "preferences": {"prompt": "ab", "chosen": "cd", "rejected": "d"},
     "rankings": {"prompt": "ab", "responses": ["cd", "d", "c"]},
 }
 
 
-def read(tmp_path, kind, *lines, tokenizer=TOKENIZER):
+def read(tmp_path, *lines, tokenizer=TOKENIZER):
     path = tmp_path / "lines.jsonl"
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_text("\n".join(texts) + "\n" * bool(texts), "utf-8")
-    return getattr(text_files, kind)(path, tokenizer, 3, 4)
+    return text_files.examples(path, tokenizer, 3, 4)
 
 
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_lines_become_prompts_and_responses(tmp_path, kind):
-    other = READERS[kind] | {"prompt": "d"}
-    prompts, response = read(tmp_path, kind, READERS[kind], other)
-    said = READERS[kind].get("responses") or list(READERS[kind].values())[1:]
+    other = KINDS[kind] | {"prompt": "d"}
+    prompts, response = read(tmp_path, KINDS[kind], other)
+    said = KINDS[kind].get("responses") or list(KINDS[kind].values())[1:]
     assert prompts.token.T.tolist() == [[PAD, 2, 3], [PAD, PAD, 5]]
     assert prompts.mask.T.tolist() == [[False, True, True], [False, False, True]]
     assert prompts.index.tolist() == [0, 1] and response.ended.all()
@@ -39,6 +39,7 @@ def test_lines_become_prompts_and_responses(tmp_path, kind):
     assert response.mask[:, 1, 0].tolist() == [True, True, True, False]
     assert prompt_texts(TOKENIZER, prompts) == ["ab", "d"]
     assert response_texts(TOKENIZER, response) == [said, said]
+    assert text_files.num_responses(tmp_path / "lines.jsonl") == len(said)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +76,15 @@ def test_lines_become_prompts_and_responses(tmp_path, kind):
 )
 def test_a_line_that_is_wrong_is_told_with_its_number(tmp_path, kind, line, words):
     with pytest.raises(ValueError) as error:
-        read(tmp_path, kind, READERS[kind], line, READERS[kind])
+        read(tmp_path, KINDS[kind], line, KINDS[kind])
     hold_sentence(str(error.value).replace("lines.jsonl", "lines"), "line 2 of ", *words)
 
 
 def test_a_file_without_lines_or_none_at_all_is_told(tmp_path):
     with pytest.raises(ValueError, match="must have one line at least, not none"):
-        read(tmp_path, "demonstrations")
+        read(tmp_path)
     with pytest.raises(ValueError, match="there is no file"):
-        text_files.rankings(tmp_path / "nothing", TOKENIZER, 3, 4)
+        text_files.examples(tmp_path / "nothing", TOKENIZER, 3, 4)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_a_tokenizer_file_gives_text_back(folder):
 def test_a_tokenizer_file_reads_lines(folder, tmp_path):
     tokenizer = tokenizer_files.load(folder)
     line = {"prompt": "one and one", "response": "are two"}
-    prompts, response = read(tmp_path, "demonstrations", line, tokenizer=tokenizer)
+    prompts, response = read(tmp_path, line, tokenizer=tokenizer)
     assert prompt_texts(tokenizer, prompts) == ["one and one"]
     assert response_texts(tokenizer, response) == [["are two"]]
     assert np.asarray(response.token)[np.asarray(response.mask)][-1] == 0

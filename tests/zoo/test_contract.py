@@ -20,7 +20,7 @@ from tests.zoo.trees import assert_near, assert_same, at, bits, differ, finite, 
 
 ALL = ZOO | LANGUAGE
 BUDGET = 8  # seconds of CPU time for all contracts of one algorithm
-REPLAY_BUDGET = 18  # of one that learns from replay, whose programs hold twice as much
+REPLAY_BUDGET = 18  # of one that learns from replay: twice the program, R2D2's a bit more
 
 CRITIC_FREE = {"rloo", "grpo"}
 CLIPPED = {"ppo", "grpo"}

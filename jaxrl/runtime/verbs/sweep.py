@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxrl.runtime.verbs import Parser, algorithm_options, allowed, record_values
 
-FIELDS = ("env", "start", "reward", "total_steps", "seed", "seeds", "evaluate_every")
+FIELDS = ("env", "start", "reward", "dataset", "total_steps", "seed", "seeds", "evaluate_every")
 
 
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -32,9 +32,12 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     from jaxrl.runtime import devices, folder, pretrained
     from jaxrl.runtime.others import check, start
     from jaxrl.runtime.record import record, write_yaml
+    from jaxrl.runtime.sides import ENVIRONMENTS, side
 
     values = record_values(options, ("grid", "random", "range"))
     base = allowed(record(values, pretrained.origin(values.get("start"))), options)
+    if base.dataset is not None and side(base.config) is ENVIRONMENTS:
+        raise ValueError(f"sweep learns by acting, not from the data set {base.dataset!r}")
     devices.offer(devices.num_cores())
     base.training()
     check(base)
