@@ -2,13 +2,16 @@
 
 python -m benchmarks.language [--only METHOD:TASK ...] [--seeds N] [--write]: trains the rows asked
 for, all of them by default, and keeps them in benchmarks/results/language.json; --write puts the
-table of all kept rows into README.md and their curves into docs/language.png (alone, with --only
-and no row, it trains nothing).
+table of all kept rows into README.md and their curves into docs/language.png and
+docs/preferences.png (alone, with --only and no row, it trains nothing).
 
 Every method starts from the same parameters, those of a few steps of imitation with the seed, and
 learns until each seed has generated the task's budget of tokens; whatever was generated counts,
-kept or not. The rate and the clip range are chosen first, from one grid for all methods, with
-other seeds and half of the budget, by prompts that do not count for the score.
+kept or not. Methods that learn from preferences compare the best and the worst of what the start,
+or online the policy, said to a prompt, by the same rewards; a response counts each time it is
+learnt from. The rate and one number of the method's own, its clip range or β, are chosen first,
+from one grid for all methods, with other seeds and half of the budget, by prompts that do not
+count for the score.
 """
 
 import argparse
@@ -30,7 +33,7 @@ from jaxrl.config import replace
 from jaxrl.families.language import LanguageSetting, model, text_of, voice
 from jaxrl.formulas.divergences import k1
 from jaxrl.formulas.reduce import sequence_sum
-from jaxrl.language_zoo import LANGUAGE, language_config
+from jaxrl.language_zoo import LANGUAGE, compares, language_config
 from jaxrl.loops.run import nothing
 from jaxrl.runtime.devices import use_all_cores
 from jaxrl.runtime.sweep import Lane, spread
@@ -41,10 +44,12 @@ from jaxrl.train_language import make_language_train
 from jaxrl.types import Array, LearnerState, Metrics, PyTree
 
 RESULTS = Path(__file__).parent / "results" / "language.json"
-RATES, FACTORS = (1e-4, 3e-4, 1e-3), (1.0, 3.0)  # of Adam; of the method's own clip range
+RATES, KEPT_RATES = (1e-4, 3e-4, 1e-3), (1e-5, 3e-5, 1e-4)  # of Adam; where each response is
+# learnt from several times, as none is fresh
+FACTORS = (1.0, 3.0)  # of the method's clip range or β
 TUNING_SEEDS = (1000, 1001)
 TUNING_SHARE = 0.5  # of the budget
-TRIALS = [(rate, factor) for rate in RATES for factor in FACTORS]
+NUM_TRIALS = len(RATES) * len(FACTORS)  # of each method
 SIZES = {"num_prompts": 32, "group_size": 8, "num_epochs": 1, "num_minibatches": 4}
 MODEL = {"num_layers": 2, "width": 64, "num_heads": 4, "early_stop": False}
 NO_END = 10**9  # updates: a rate that does not fall knows of no end
@@ -80,6 +85,8 @@ EXERCISES = {
 }
 BUDGETS = {name: exercise.budget for name, exercise in EXERCISES.items()}
 SHOWN = {"num_prompts": 256, "group_size": 1}  # as many demonstrations as others have responses
+# Four steps need a ratio: that of whole responses, clipped.
+CLIPPED = {"surrogate": "clipped", "ratio": "total"}
 METHODS = (
     Method("SFT", "lm_sft", SHOWN),
     Method("PPO", "lm_ppo"),
@@ -87,11 +94,24 @@ METHODS = (
     Method("Dr.GRPO", "lm_dr_grpo"),
     Method("DAPO", "lm_dapo"),
     Method("GSPO", "lm_gspo"),
+    Method("GSPO-token", "lm_gspo_token"),
     Method("DCPO", "lm_dcpo"),
     Method("CISPO", "lm_cispo"),
-    # Four steps need a ratio: that of whole responses, clipped.
-    Method("RLOO", "lm_rloo", {"surrogate": "clipped", "ratio": "total"}),
+    Method("RLOO", "lm_rloo", CLIPPED),
     Method("REINFORCE++", "lm_reinforce_pp"),
+    Method("ReMax", "lm_remax", CLIPPED),
+    Method("GRPO-steps", "lm_grpo_steps"),
+    Method("GRPO-iterative", "lm_iterative_grpo"),
+    Method("DPO", "lm_dpo"),
+    Method("DPO-online", "lm_dpo", {"online": True}),
+    Method("cDPO", "lm_cdpo"),
+    Method("robust-DPO", "lm_robust"),
+    Method("IPO", "lm_ipo"),
+    Method("hinge", "lm_hinge"),
+    Method("SimPO", "lm_simpo"),
+    Method("ORPO", "lm_orpo"),
+    Method("KTO", "lm_kto"),
+    Method("RRHF", "lm_rrhf"),
 )
 ROWS = {f"{m.title}:{name}": (m, name) for name in EXERCISES for m in METHODS}
 
@@ -99,13 +119,26 @@ ROWS = {f"{m.title}:{name}": (m, name) for name in EXERCISES for m in METHODS}
 def tuned(method: Method, knobs: Knobs) -> Any:
     """The configuration of a method at some setting of the knobs."""
     config = language_config(method.algorithm, **(SIZES | MODEL | (method.changes or {})))
-    config = replace(config, lr=knobs.rate)
-    if isinstance(config, lm_sft.Config):  # what it has to clip is the gradient
-        return replace(config, max_grad_norm=knobs.factor)
+    return replace(config, lr=knobs.rate, **turned(config, knobs.factor))
+
+
+def turned(config: Any, factor: Any) -> dict[str, Any]:
+    """The method's own number, times a factor: its clip range, its β, or a bound on gradients."""
+    if isinstance(config, lm_sft.Config) or getattr(config, "loss", None) == "rrhf":
+        return {"max_grad_norm": config.max_grad_norm * factor}
+    if compares(config):
+        return {"beta": config.beta * factor}
     low = config.clip_eps
     high = low if config.clip_eps_high is None else config.clip_eps_high
-    low = low if low >= 1 else low * knobs.factor  # 1 is no bound
-    return replace(config, clip_eps=low, clip_eps_high=high * knobs.factor)
+    low = low if low >= 1 else low * factor  # 1 is no bound
+    return {"clip_eps": low, "clip_eps_high": high * factor}
+
+
+def trials(method: Method) -> list[Knobs]:
+    """The grid of a method."""
+    config = tuned(method, Knobs(1.0, 1.0))
+    rates = KEPT_RATES if compares(config) and not config.online else RATES
+    return [Knobs(rate, factor) for rate in rates for factor in FACTORS]
 
 
 @functools.cache
@@ -151,6 +184,7 @@ def numbers(metrics: Metrics) -> dict[str, Array]:
     # Of responses that were generated: those that are left out teach nothing.
     generated = metrics["episode_length"].count
     means = {"length": "episode_length", "clipped": "clip_fraction", "equal": "equal_groups"}
+    means |= {"useful": "compared"}  # of prompts
     shown = {ours: metrics[name].mean for ours, name in means.items() if name in metrics}
     if "response_utilisation" in metrics:
         shown["useful"] = metrics["response_utilisation"].total / generated
@@ -234,10 +268,12 @@ def at(windows: list[Window], budget: float, name: str) -> np.ndarray:
     return np.array([np.interp(budget, *row) for row in zip(tokens, values, strict=True)])
 
 
-def chosen(compiled: Lane, name: str, num_lanes: int) -> tuple[Knobs, list[float]]:
-    """The best setting, and the score of each: as many waves as the trials take."""
+def chosen(
+    compiled: Lane, grid: list[Knobs], name: str, num_lanes: int
+) -> tuple[Knobs, list[float]]:
+    """The best setting of a grid, and the score of each: as many waves as the trials take."""
     exercise = EXERCISES[name]
-    lanes = [(*trial, i) for trial in TRIALS for i in range(len(TUNING_SEEDS))]
+    lanes = [(*knobs, i) for knobs in grid for i in range(len(TUNING_SEEDS))]
     begun = starts(name, num_lanes)[1]
     budget, scores = TUNING_SHARE * exercise.budget, []
     for first in range(0, len(lanes), num_lanes):
@@ -248,15 +284,15 @@ def chosen(compiled: Lane, name: str, num_lanes: int) -> tuple[Knobs, list[float
         given = Arguments(knobs, np.take(TUNING_SEEDS, place), start)
         windows = trained(compiled, given, budget, exercise.window)
         scores += at(windows, budget, "chosen_by").tolist()
-    means = np.reshape(scores[: len(lanes)], (len(TRIALS), -1)).mean(1)
-    return Knobs(*TRIALS[int(means.argmax())]), means.round(4).tolist()
+    means = np.reshape(scores[: len(lanes)], (len(grid), -1)).mean(1)
+    return grid[int(means.argmax())], means.round(4).tolist()
 
 
 def compare(method: Method, name: str, num_seeds: int) -> dict[str, Any]:
     """Tune a method on a task, and train it with all seeds; what is kept of that."""
     exercise, began = EXERCISES[name], time.perf_counter()
     compiled = spread(lane(method, name), jax.devices())
-    knobs, scores = chosen(compiled, name, num_seeds)
+    knobs, scores = chosen(compiled, trials(method), name, num_seeds)
     seeds = np.arange(num_seeds)
     every = jax.tree.map(lambda x: np.full(num_seeds, x, np.float32), knobs)
     given = Arguments(every, seeds, starts(name, num_seeds)[0])
@@ -301,6 +337,13 @@ def keep(title: str, result: dict[str, Any]) -> None:
     RESULTS.write_text("{" + ",\n".join(rows) + "}\n", "utf-8")  # a line for each row
 
 
+def figures() -> dict[str, list[str]]:
+    """File -> the methods whose curves it shows."""
+    pairs = [m.title for m in METHODS if compares(LANGUAGE[m.algorithm].config)]
+    others = [m.title for m in METHODS if m.title not in pairs]
+    return {"language.png": others, "preferences.png": ["SFT", "GRPO", *pairs]}
+
+
 def main() -> None:
     """Train, keep, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -310,8 +353,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="table and figure of all kept rows")
     options = parser.parse_args()
     cores = use_all_cores()
-    grid = f"rates {RATES} × clip ranges {FACTORS}, {len(TUNING_SEEDS)} seeds"
-    print(f"{len(TRIALS)} trials a row: {grid}", flush=True)
+    rates = f"rates {RATES}, of kept responses {KEPT_RATES}"
+    grid = f"{NUM_TRIALS} trials a row: {rates} × factors {FACTORS}, {len(TUNING_SEEDS)} seeds"
+    print(grid, flush=True)
     for title in options.only:
         method, name = rows[title]
         result = compare(method, name, options.seeds)
@@ -321,9 +365,11 @@ def main() -> None:
         head = (
             f"`python -m benchmarks.language --write`, jax {jax.__version__}, Python "
             f"{platform.python_version()}, {jax.devices()[0].device_kind}, {cores} cores. "
-            f"{len(TRIALS)} trials a row: {grid}."
+            f"{grid}."
         )
         language_report.write(head, kept(), list(ROWS), BUDGETS)
+        for file, titles in figures().items():
+            language_report.draw(file, kept(), titles, BUDGETS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table and the figure of `benchmarks.language`."""
+"""The table and the figures of `benchmarks.language`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from jaxrl.runtime.statistics import (
     iqm,
 )
 
-FIGURE = Path(__file__).parents[1] / "docs" / "language.png"
+FIGURES = Path(__file__).parents[1] / "docs"
 NUM_POINTS = 25  # of a curve
 BESIDE = "GRPO"  # whom the others are held against
 LABELS = {
@@ -82,7 +82,7 @@ def line(row: Row, budget: float, beside: Row | None = None) -> list[str]:
 
 HEAD = [
     "method",
-    "rate, clip range",
+    "rate, factor",
     "start, %",
     "score, %",
     "all right, %",
@@ -109,7 +109,7 @@ def lines(results: Mapping[str, Row], titles: Sequence[str], budget: float) -> I
 def write(
     head: str, results: Mapping[str, Row], titles: Sequence[str], budgets: Mapping[str, float]
 ) -> None:
-    """Put the tables into README.md, and the curves into the figure."""
+    """Put the tables into README.md."""
     parts = [head]
     for task, budget in budgets.items():
         rows = [title for title in titles if title.endswith(f":{task}")]
@@ -119,12 +119,12 @@ def write(
     if missing:
         parts.append(f"Not run yet: {', '.join(missing)}.")
     put("language", "\n\n".join(parts))
-    draw({t: results[t] for t in titles if t in results}, budgets)
 
 
-def draw(results: Mapping[str, Row], budgets: Mapping[str, float]) -> None:
-    """Curves against tokens and seconds, a row of panels for each task."""
-    titles = list(dict.fromkeys(title.partition(":")[0] for title in results))
+def draw(
+    file: str, results: Mapping[str, Row], titles: Sequence[str], budgets: Mapping[str, float]
+) -> None:
+    """Curves of methods against tokens and seconds, a row of panels for each task."""
 
     def look(title: str) -> tuple[str, str]:
         place = titles.index(title)
@@ -142,8 +142,8 @@ def draw(results: Mapping[str, Row], budgets: Mapping[str, float]) -> None:
             _labels(panels)
             panels[-1].set_ylim(bottom=0)
         lines = [Line2D([], [], color=colour, ls=dash) for colour, dash in map(look, titles)]
-        figure.legend(lines, titles, loc="outside lower center", ncols=len(titles))
-        figure.savefig(FIGURE, dpi=80)
+        figure.legend(lines, titles, loc="outside lower center", ncols=min(len(titles), 12))
+        figure.savefig(FIGURES / file, dpi=80)
 
 
 def _curves(panels: Sequence[Axes], row: Row, budget: float, look: tuple[str, str]) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxrl import checks
-from jaxrl.tasks.questions import EASY, HARD, Draw, Mix, Question, exact_match, task
+from jaxrl.tasks.questions import EASY, HARD, Draw, Mix, Question, exact_match, place, task
 from jaxrl.text import Task
 
 MOST_DIGITS = 18
@@ -21,6 +21,8 @@ def addition(
 ) -> Task:
     """The sum of two numbers; the reward is 1 for it and its end, and 0 for all else.
 
+        rₜ = 1[yₜ = y*ₜ] / (n + 1)   of n digits and the end, to methods that learn by steps
+
     Two operands that are held out for the test are in no prompt to learn from, in neither order.
 
     Args:
@@ -33,7 +35,7 @@ def addition(
     if digits * times > MOST_DIGITS:
         raise ValueError(f"digits must be {MOST_DIGITS // times} at most, not {digits}")
     mix = Mix(num_train, num_test, easy, hard, seed, spare)
-    return task("0123456789+=", _draw(digits), mix, digits * times + 2, exact_match)
+    return task("0123456789+=", _draw(digits), mix, digits * times + 2, exact_match, place)
 
 
 def _draw(digits: int) -> Draw:

@@ -157,6 +157,12 @@ def exact_match(prompts: Prompts, response: Response) -> Array:
     return (matches(prompts, response) | ~right.mask).all(0).astype(jnp.float32)
 
 
+def place(prompts: Prompts, response: Response) -> Array:
+    """What each token that is the demonstration's adds to a whole of 1, [T, P, G]."""
+    count = prompts.answer.mask.sum(1, dtype=jnp.float32)
+    return matches(prompts, response).astype(jnp.float32) / count[None, :, None]
+
+
 def _answer(tokenizer: Tokenizer, rows: list[tuple[int, Question]], num_tokens: int) -> Answer:
     eos = [tokenizer.vocabulary.eos]
     tokens = [tokenizer.encode(q.answer) + eos * q.ends for _, q in rows]

@@ -48,6 +48,12 @@ def random_walks(
 
         R = (N − n) / (N − n*)   for n nodes, n* of the shortest way, N at most;  0 if invalid
 
+    Methods that learn by steps are told how much nearer to the goal each of them leads:
+
+        rₜ = Δₜ / n* − (1 − Δₜ) / (N − n*),  Δₜ = d(xₜ₋₁) − d(xₜ);   1 / n* for the end at the goal
+
+    which of a valid walk add up to R; after a step without an edge there is nothing more.
+
     A walk is invalid if a step of it has no edge, or if it ends elsewhere, or does not end. The
     pairs of goal and start that are held out for the test are in no prompt to learn from.
 
@@ -65,7 +71,31 @@ def random_walks(
         raise ValueError(f"num_goals must be {NUM_NODES} at most, not {num_goals}")
     graph = drawn_graph(np.random.default_rng(seed), num_goals, max_length)
     draw, mix = _draw(graph, max_length, optimal), Mix(num_train, num_test, easy, hard, seed)
-    return task(LETTERS, draw, mix, max_length, optimality(graph.edge, max_length))
+    reward, step_reward = optimality(graph.edge, max_length), progress(graph, max_length)
+    return task(LETTERS, draw, mix, max_length, reward, step_reward)
+
+
+class Walk(NamedTuple):
+    """A response as a walk, [T, P, G]; its last token is no step if it is the end."""
+
+    step: Array  # whether a token says where to go
+    before: Array  # the node it leaves
+    after: Array
+    legal: Array  # whether there is such a step
+    arrives: Array  # whether a token ends the response at its goal
+
+
+def walked(edge: np.ndarray, prompts: Prompts, response: Response) -> Walk:
+    """What a response says, as a walk."""
+    way: Way = prompts.answer.about
+    ends = end(response)
+    step = response.mask & ~ends
+    node = response.token - FIRST_NODE
+    start = jnp.broadcast_to(way.start[None, :, None], (1, *response.ended.shape))
+    before = jnp.concatenate([start, node[:-1]])
+    known = (node >= 0) & (node < NUM_NODES)
+    legal = step & known & jnp.asarray(edge)[_place(before), _place(node)]
+    return Walk(step, before, node, legal, ends & (before == way.goal[None, :, None]))
 
 
 def optimality(edge: np.ndarray, max_length: int) -> Reward:
@@ -73,20 +103,33 @@ def optimality(edge: np.ndarray, max_length: int) -> Reward:
 
     def reward(prompts: Prompts, response: Response) -> Array:
         way: Way = prompts.answer.about
-        ends = end(response)
-        step = response.mask & ~ends
-        node = response.token - FIRST_NODE
-        start = jnp.broadcast_to(way.start[None, :, None], (1, *response.ended.shape))
-        before = jnp.concatenate([start, node[:-1]])
-        known = (node >= 0) & (node < NUM_NODES)
-        legal = known & jnp.asarray(edge)[_place(before), _place(node)]
-        arrives = (ends[1:] & (node[:-1] == way.goal[None, :, None])).any(0)
-        valid = (legal | ~step).all(0) & arrives
-        length = 1 + step.sum(0, dtype=jnp.int32)
+        walk = walked(edge, prompts, response)
+        valid = (walk.legal | ~walk.step).all(0) & walk.arrives.any(0)
+        length = 1 + walk.step.sum(0, dtype=jnp.int32)
         saved = (max_length - length) / (max_length - way.shortest)[:, None]
         return jnp.where(valid, saved, 0.0)
 
     return reward
+
+
+def progress(graph: Graph, max_length: int) -> Reward:
+    """What each token adds to the optimality of a walk that arrives, [T, P, G]."""
+    nowhere = np.zeros((1, NUM_NODES))  # the goal of hard prompts: all is in vain
+    distance = jnp.asarray(np.concatenate([graph.distance, nowhere]), jnp.float32)
+
+    def step_reward(prompts: Prompts, response: Response) -> Array:
+        way: Way = prompts.answer.about
+        walk = walked(graph.edge, prompts, response)
+        goal = jnp.minimum(way.goal, len(distance) - 1)[None, :, None]
+        nearer = distance[goal, _place(walk.before)] - distance[goal, _place(walk.after)]
+        shortest = way.shortest.astype(jnp.float32)[None, :, None]
+        share = 1.0 / jnp.maximum(shortest, 1)
+        gain = nearer * share + (nearer - 1) / (max_length - shortest)
+        gain = jnp.where(walk.step, gain, jnp.where(walk.arrives, share, 0.0))
+        so_far = jnp.cumprod(walk.legal | ~walk.step, 0, dtype=jnp.int32) > 0
+        return jnp.where(so_far & response.mask & (shortest > 0), gain, 0.0)
+
+    return step_reward
 
 
 def drawn_graph(chance: np.random.Generator, num_goals: int, max_length: int) -> Graph:

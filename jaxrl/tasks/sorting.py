@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import checks
-from jaxrl.tasks.questions import EASY, HARD, Draw, Mix, Question, matches, task
+from jaxrl.tasks.questions import EASY, HARD, Draw, Mix, Question, matches, place, task
 from jaxrl.text import Prompts, Response, Task
 from jaxrl.types import Array
 
@@ -37,16 +37,8 @@ def sorting(
 
 def places(prompts: Prompts, response: Response) -> Array:
     """The share of places that are right, that of the end included, [P, G]."""
-    return matches(prompts, response).sum(0, dtype=jnp.float32) / _count(prompts)[:, None]
-
-
-def place(prompts: Prompts, response: Response) -> Array:
-    """What each place that is right adds to it, [T, P, G]."""
-    return matches(prompts, response).astype(jnp.float32) / _count(prompts)[None, :, None]
-
-
-def _count(prompts: Prompts) -> Array:
-    return prompts.answer.mask.sum(1, dtype=jnp.float32)
+    right = matches(prompts, response).sum(0, dtype=jnp.float32)
+    return right / prompts.answer.mask.sum(1, dtype=jnp.float32)[:, None]
 
 
 def _draw(length: int) -> Draw:

@@ -10,12 +10,17 @@ from collections import Counter
 
 def addition(prompt, said, ended):
     a, b = prompt.removesuffix("=").split("+")
-    right = ended and "".join(said) == str(int(a) + int(b))
-    return None, 1.0 if right else 0.0
+    total = str(int(a) + int(b))
+    steps, _ = _places(total, said, ended)
+    return steps, 1.0 if ended and "".join(said) == total else 0.0
 
 
 def sorting(prompt, said, ended):
-    wanted = [*sorted(prompt.removesuffix("=")), "the end"]
+    return _places(sorted(prompt.removesuffix("=")), said, ended)
+
+
+def _places(right, said, ended):
+    wanted = [*right, "the end"]
     given = [*said, "the end"] if ended else said
     steps = []
     for place, token in enumerate(given):
@@ -40,11 +45,21 @@ def countdown(prompt, said, ended, form):
 def random_walk(prompt, said, ended, edges, max_length):
     """`edges`: letter -> the letters that may follow it."""
     goal, *walk = [*prompt, *said]
-    steps = itertools.pairwise(walk)
-    if not ended or walk[-1] != goal or not all(b in edges.get(a, ()) for a, b in steps):
-        return None, 0.0
-    shortest = len(_shortest(walk[0], goal, edges))
-    return None, (max_length - len(walk)) / (max_length - shortest)
+    steps = [0.0] * (len(said) + ended)
+    if all(goal not in after for after in edges.values()):
+        return steps, 0.0
+    shortest = _shortest(walk[0], goal, edges)
+    spare = max_length - len(shortest)
+    valid = True
+    for t, (a, b) in enumerate(itertools.pairwise(walk)):
+        valid = valid and b in edges.get(a, ())
+        if valid:
+            nearer = len(_shortest(a, goal, edges)) - len(_shortest(b, goal, edges))
+            steps[t] = nearer / len(shortest) - (1 - nearer) / spare
+    arrives = valid and ended and walk[-1] == goal
+    if arrives:
+        steps[-1] = 1 / len(shortest)
+    return steps, (max_length - len(walk)) / spare if arrives else 0.0
 
 
 def overlong(length, longest, cache):

@@ -69,11 +69,10 @@ def test_a_response_is_worth_what_its_text_is(name):
     reward = jax.jit(other.reward)(some(other, 6), foreign)
     np.testing.assert_array_equal(reward, jax.jit(task.reward)(prompts, said))
     assert len(np.unique(reward)) > 1
-    if task.step_reward is not None:
-        steps = np.asarray(jax.jit(other.step_reward)(some(other, 6), foreign))
-        expected = np.asarray(jax.jit(task.step_reward)(prompts, said)).sum(0)
-        np.testing.assert_allclose(steps.sum(0), expected, atol=1e-6)
-        assert not steps[~mask].any()
+    steps = np.asarray(jax.jit(other.step_reward)(some(other, 6), foreign))
+    expected = np.asarray(jax.jit(task.step_reward)(prompts, said)).sum(0)
+    np.testing.assert_allclose(steps.sum(0), expected, atol=1e-6)
+    assert not steps[~mask].any()
 
 
 def decoder(task):
