@@ -11,7 +11,8 @@ kept or not. Methods that learn from preferences compare the best and the worst 
 or online the policy, said to a prompt, by the same rewards; a response counts each time it is
 learnt from. The rate and one number of the method's own, its clip range or β, are chosen first,
 from one grid for all methods, with other seeds and half of the budget, by prompts that do not
-count for the score.
+count for the score. Responses that are kept from the start are learnt from again and again: rates
+are lower there, and the whole budget is tried.
 """
 
 import argparse
@@ -44,12 +45,12 @@ from jaxrl.train_language import make_language_train
 from jaxrl.types import Array, LearnerState, Metrics, PyTree
 
 RESULTS = Path(__file__).parent / "results" / "language.json"
-RATES, KEPT_RATES = (1e-4, 3e-4, 1e-3), (1e-5, 3e-5, 1e-4)  # of Adam; where each response is
-# learnt from several times, as none is fresh
+RATES, KEPT_RATES = (1e-4, 3e-4, 1e-3), (1e-5, 3e-5, 1e-4)  # of Adam
 FACTORS = (1.0, 3.0)  # of the method's clip range or β
-TUNING_SEEDS = (1000, 1001)
-TUNING_SHARE = 0.5  # of the budget
 NUM_TRIALS = len(RATES) * len(FACTORS)  # of each method
+TUNING_SEEDS = (1000, 1001)
+TUNING_SHARE, KEPT_SHARE = 0.5, 1.0  # of the budget: what learns from kept responses again and
+# again may learn too much, late
 SIZES = {"num_prompts": 32, "group_size": 8, "num_epochs": 1, "num_minibatches": 4}
 MODEL = {"num_layers": 2, "width": 64, "num_heads": 4, "early_stop": False}
 NO_END = 10**9  # updates: a rate that does not fall knows of no end
@@ -134,11 +135,19 @@ def turned(config: Any, factor: Any) -> dict[str, Any]:
     return {"clip_eps": low, "clip_eps_high": high * factor}
 
 
-def trials(method: Method) -> list[Knobs]:
-    """The grid of a method."""
+class Search(NamedTuple):
+    """What is tried, and how far."""
+
+    trials: list[Knobs]
+    share: float  # of the budget
+
+
+def search(method: Method) -> Search:
+    """How a method is tuned."""
     config = tuned(method, Knobs(1.0, 1.0))
-    rates = KEPT_RATES if compares(config) and not config.online else RATES
-    return [Knobs(rate, factor) for rate in rates for factor in FACTORS]
+    keeps = compares(config) and not config.online
+    rates, share = (KEPT_RATES, KEPT_SHARE) if keeps else (RATES, TUNING_SHARE)
+    return Search([Knobs(rate, factor) for rate in rates for factor in FACTORS], share)
 
 
 @functools.cache
@@ -268,14 +277,12 @@ def at(windows: list[Window], budget: float, name: str) -> np.ndarray:
     return np.array([np.interp(budget, *row) for row in zip(tokens, values, strict=True)])
 
 
-def chosen(
-    compiled: Lane, grid: list[Knobs], name: str, num_lanes: int
-) -> tuple[Knobs, list[float]]:
-    """The best setting of a grid, and the score of each: as many waves as the trials take."""
+def chosen(compiled: Lane, how: Search, name: str, num_lanes: int) -> tuple[Knobs, list[float]]:
+    """The best of some settings, and the score of each: as many waves as the trials take."""
     exercise = EXERCISES[name]
-    lanes = [(*knobs, i) for knobs in grid for i in range(len(TUNING_SEEDS))]
+    lanes = [(*knobs, i) for knobs in how.trials for i in range(len(TUNING_SEEDS))]
     begun = starts(name, num_lanes)[1]
-    budget, scores = TUNING_SHARE * exercise.budget, []
+    budget, scores = how.share * exercise.budget, []
     for first in range(0, len(lanes), num_lanes):
         here = [lanes[min(i, len(lanes) - 1)] for i in range(first, first + num_lanes)]
         rate, factor, place = map(np.array, zip(*here, strict=True))
@@ -284,15 +291,15 @@ def chosen(
         given = Arguments(knobs, np.take(TUNING_SEEDS, place), start)
         windows = trained(compiled, given, budget, exercise.window)
         scores += at(windows, budget, "chosen_by").tolist()
-    means = np.reshape(scores[: len(lanes)], (len(grid), -1)).mean(1)
-    return grid[int(means.argmax())], means.round(4).tolist()
+    means = np.reshape(scores[: len(lanes)], (len(how.trials), -1)).mean(1)
+    return how.trials[int(means.argmax())], means.round(4).tolist()
 
 
 def compare(method: Method, name: str, num_seeds: int) -> dict[str, Any]:
     """Tune a method on a task, and train it with all seeds; what is kept of that."""
     exercise, began = EXERCISES[name], time.perf_counter()
     compiled = spread(lane(method, name), jax.devices())
-    knobs, scores = chosen(compiled, trials(method), name, num_seeds)
+    knobs, scores = chosen(compiled, search(method), name, num_seeds)
     seeds = np.arange(num_seeds)
     every = jax.tree.map(lambda x: np.full(num_seeds, x, np.float32), knobs)
     given = Arguments(every, seeds, starts(name, num_seeds)[0])

@@ -1,6 +1,7 @@
 """Released peers of the training loops, rejax and SBX, each in a virtual environment of its own.
 
-python -m benchmarks.peers_training --setup DIR: makes DIR/rejax and DIR/sbx.
+python -m benchmarks.peers_training --setup DIR: makes DIR/rejax, DIR/sbx and DIR/flashbax, in which
+`benchmarks.scanned_dqn` runs.
 python -m benchmarks.peers_training --run rejax --setting purejaxrl-4 [--setup DIR]: trains that
 peer's algorithm, in an environment made on demand, and prints one line of JSON.
 
@@ -27,10 +28,11 @@ PINS = {
     # rejax reads the five-tuple that `step` returned before gymnax 1.0.
     "rejax": ["rejax==0.1.3", "gymnax==0.0.9"],
     "sbx": ["torch==2.13.0", "stable-baselines3==2.9.2", "sbx-rl==0.28.0", "gymnasium==1.4.0"],
-    "flashbax": ["flashbax==0.1.3"],  # `benchmarks.replay` runs it
+    "flashbax": ["flashbax==0.1.3", "gymnax==1.0.1", "six"],  # `benchmarks.replay` runs it too
 }
 SBX_STEPS = 100_000  # at most, for it is slow
 ROUNDS = 3
+LAST_STEPS = 20_000  # whose episodes are a score
 
 
 class Setting(NamedTuple):
@@ -99,6 +101,8 @@ def setup(peer: str, directory: Path) -> Path:
 
 def run(peer: str, setting: str, directory: Path) -> dict[str, Any]:
     """Train the peer in its own environment: what its line of JSON says."""
+    if peer == "flashbax" and getattr(SETTINGS[setting], "algorithm", "") != "dqn":
+        raise SystemExit(f"flashbax cannot run {setting}: it is there for DQN alone")
     if peer == "sbx" and "MinAtar" in SETTINGS[setting].env:
         raise SystemExit(f"sbx cannot run {setting}: it has no {SETTINGS[setting].env}")
     here = [setup(peer, directory), "-m", "benchmarks.peers_training"]
@@ -213,7 +217,33 @@ def _sbx_ppo(setting: Setting) -> Any:
     )
 
 
-TRAIN = {"rejax": train_rejax, "sbx": train_sbx}
+def train_scanned(setting: Setting | off_policy.Setting) -> dict[str, Any]:
+    """DQN in one scan, compiled ahead as rejax is."""
+    jax = import_module("jax")
+    program = import_module("benchmarks.scanned_dqn").program
+    keys = jax.random.split(jax.random.PRNGKey(0), ROUNDS)
+    start = time.perf_counter()
+    train = jax.jit(program(setting)).lower(keys[0]).compile()
+    compiled = time.perf_counter()
+    rates, returns = [], []
+    for key in keys:
+        start_round = time.perf_counter()
+        total, done = jax.block_until_ready(train(key))
+        rates.append(done.size / (time.perf_counter() - start_round))
+        late = done.at[: -LAST_STEPS // setting.num_envs].set(False)
+        returns.append(float(total.mean(where=late)))
+    return {
+        "steps_per_second": max(rates),
+        "rounds": rates,
+        "compile_seconds": compiled - start,
+        "return": sum(returns) / ROUNDS,
+        "return_of": f"episodes of the last {LAST_STEPS} steps of each of {ROUNDS} runs",
+        "steps": done.size,
+        "timed": "compiled ahead; the best of the rounds",
+    }
+
+
+TRAIN = {"rejax": train_rejax, "sbx": train_sbx, "flashbax": train_scanned}
 
 
 def train(peer: str, setting: str) -> dict[str, Any]:

@@ -199,6 +199,20 @@ def hundredth() -> str:
     )
 
 
+def beside_one_scan(peers: Path, rounds: int) -> str:
+    """How much slower DQN is in one scan over steps, in paired rounds."""
+    name = "purejaxrl-dqn"
+    pairs = [
+        (max(in_process(name).rates), run("flashbax", name, peers)["steps_per_second"])
+        for _ in range(rounds)
+    ]
+    theirs, ratio = against(*np.array(pairs).T)
+    return (
+        f"`{name}` in one scan over steps, as PureJaxRL writes it (`benchmarks/scanned_dqn.py`: "
+        f"gymnax resets, flashbax keeps), makes {theirs} steps/s; jaxrl / that: {ratio}."
+    )
+
+
 def against(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
     """A peer's rate, and how many times ours it is slower over the paired rounds."""
     ratios = ours / theirs
@@ -235,7 +249,8 @@ def report(peers: Path, rounds: int) -> str:
     import jax
 
     lines = [table(rows("PPO", SETTINGS, peers, rounds))]
-    lines += [table(rows("Off policy", REPLAYED, peers, rounds)), hundredth()]
+    lines.append(table(rows("Off policy", REPLAYED, peers, rounds)))
+    lines += [beside_one_scan(peers, rounds), hundredth()]
     with tempfile.TemporaryDirectory() as cache:
         first, warm = [cold_start(cache) for _ in range(2)]
     head = (

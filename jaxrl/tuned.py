@@ -48,6 +48,23 @@ HILL: Settings = dict(
 )
 """Of the same on MountainCar: tries that last reach the hill."""
 
+BRICKS: Settings = dict(
+    total_steps=1_000_000,
+    num_envs=16,
+    num_gradients=2,
+    batch_size=64,
+    hidden_sizes=(128, 128),
+    n_step=3,
+    anneal_lr=True,
+    capacity=100_000,
+    learning_starts=5000,
+    epsilon_end=0.01,
+)
+"""Of the same on Breakout-MinAtar."""
+
+ROAD: Settings = BRICKS | dict(total_steps=500_000, n_step=1, layer_norm=True)
+"""Of the same on Freeway-MinAtar, where returns of several steps hold what tries cost."""
+
 SWING_UP: Settings = dict(
     total_steps=20_000, hidden_sizes=(64, 64), batch_size=128, num_gradients=4
 )
@@ -280,7 +297,13 @@ TUNED: dict[str, dict[str, Settings]] = {
             normalise_reward=True,
         ),
     },
-    "dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "dqn": {
+        "CartPole-v1": BALANCE,
+        "Acrobot-v1": SWING,
+        "MountainCar-v0": HILL,
+        "Breakout-MinAtar": BRICKS,
+        "Freeway-MinAtar": ROAD | dict(lr=2e-3),
+    },
     "double_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
     "c51": {
         "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
@@ -298,6 +321,9 @@ TUNED: dict[str, dict[str, Settings]] = {
         "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
         "Acrobot-v1": SWING | COSTS,
         "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0, exploration="epsilon"),
+        "Breakout-MinAtar": BRICKS | dict(total_steps=500_000, value_min=0.0, value_max=10.0),
+        "Freeway-MinAtar": ROAD
+        | dict(lr=5e-4, hidden_sizes=(128,), layer_norm=False, value_min=0.0, value_max=4.0),
     },
     "ddpg": {
         "Pendulum-v1": SWING_UP,

@@ -1,16 +1,15 @@
 """Settings of every test: the CPU, and no silent promotion of shapes or types."""
 
 import os
-from importlib.metadata import version
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores: one thread for each
     os.environ.setdefault("NPROC", "1")
 # Nearly all of the suite's time is the compiler's: it does no more than it must.
-if version("jaxlib").startswith("0.9."):  # later ones know one way only to emit a fusion
-    quick = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-    os.environ.setdefault("XLA_FLAGS", quick)
-else:
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 "
+    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
+)
 
 import jax  # after the environment is set: it reads it when it starts
 import pytest
