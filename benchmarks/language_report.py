@@ -142,7 +142,7 @@ def draw(
             _labels(panels)
             panels[-1].set_ylim(bottom=0)
         lines = [Line2D([], [], color=colour, ls=dash) for colour, dash in map(look, titles)]
-        figure.legend(lines, titles, loc="outside lower center", ncols=min(len(titles), 12))
+        figure.legend(lines, titles, loc="outside lower center", ncols=-(-len(titles) // 2))
         figure.savefig(FIGURES / file, dpi=80)
 
 

@@ -170,7 +170,7 @@ ROWS = (
     Row("discrete_sac", ACROBOT, LIKE_DQN[ACROBOT]),
     Row("ppo", POSITIONS, NO_VELOCITY, "gru", RECURRENT | {"memory": "gru"}, 100_000),
     Row("ppo", POSITIONS, NO_VELOCITY, "lstm", RECURRENT | {"memory": "lstm"}, 100_000),
-    Row("r2d2", POSITIONS, NO_VELOCITY, "", REMEMBERING, 60_000),
+    Row("r2d2", POSITIONS, NO_VELOCITY, "", REMEMBERING, 100_000),
     Row("ppo", BREAKOUT, Reference(43.4, 9_900_000, BLINES)),
     Row("ppo", FREEWAY, Reference(38.3, 2_200_000, BLINES), "", FREEWAY_ROW, 2_000_000),
 )
