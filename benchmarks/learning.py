@@ -31,6 +31,7 @@ NUM_EPISODES = 64
 CARTPOLE, ACROBOT, MOUNTAIN_CAR = "CartPole-v1", "Acrobot-v1", "MountainCar-v0"
 PENDULUM, CONTINUOUS_CAR = "Pendulum-v1", "MountainCarContinuous-v0"
 BREAKOUT, FREEWAY = "Breakout-MinAtar", "Freeway-MinAtar"
+REACHER = "Reacher-misc"
 POSITIONS = "CartPole-positions"  # what moves how fast is not shown
 
 
@@ -98,6 +99,7 @@ REMEMBERING = dict(
     learning_starts=2000,
 )
 FREEWAY_ROW = dict(num_envs=64, lr=1e-3, num_minibatches=8, activation="relu")
+PLANNED = Reference(73.6, 0, "`benchmarks.reacher`, which knows the arm")
 NO_VELOCITY = Reference(500.0, 100_000, f"{RL_ZOO}'s PPO-LSTM")
 
 ROWS = (
@@ -161,10 +163,12 @@ ROWS = (
     Row("ddpg", CONTINUOUS_CAR, Reference(93.5, 300_000, RL_ZOO)),
     Row("td3", PENDULUM, Reference(-151.9, 20_000, RL_ZOO)),
     Row("td3", CONTINUOUS_CAR, Reference(93.5, 300_000, RL_ZOO)),
+    Row("td3", REACHER, PLANNED),
     Row("d4pg", PENDULUM, Reference(-151.9, 20_000, f"{RL_ZOO}'s TD3")),
     Row("d4pg", CONTINUOUS_CAR, Reference(93.5, 300_000, f"{RL_ZOO}'s TD3")),
     Row("sac", PENDULUM, Reference(-157.0, 20_000, RL_ZOO)),
     Row("sac", CONTINUOUS_CAR, Reference(94.7, 50_000, RL_ZOO)),
+    Row("sac", REACHER, PLANNED),
     Row("redq", PENDULUM, Reference(-157.0, 20_000, f"{RL_ZOO}'s SAC")),
     Row("discrete_sac", CARTPOLE, LIKE_DQN[CARTPOLE]),
     Row("discrete_sac", ACROBOT, LIKE_DQN[ACROBOT]),

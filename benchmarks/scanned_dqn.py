@@ -42,75 +42,103 @@ class Carried(NamedTuple):
     returned: jax.Array  # of the episodes so far, [N]
 
 
-def program(setting: Setting) -> Any:
-    """key -> the return of each episode that ended, and whether one did, [T, N]."""
+class Parts(NamedTuple):
+    """What stays the same."""
+
+    setting: Setting
+    reset: Any  # keys -> obs, state
+    step: Any  # keys, state, action -> obs, state, reward, terminated, truncated, info
+    network: Network
+    optimizer: optax.GradientTransformation
+    buffer: Any
+
+    def values(self, params: Any, obs: jax.Array) -> jax.Array:
+        """Of all actions."""
+        return jnp.asarray(self.network.apply(params, obs))
+
+
+def parts(setting: Setting) -> Parts:
+    """Everything that a setting asks for."""
     env, params = import_module("gymnax").make(setting.env)
-    num = setting.num_envs
-    network = Network(setting.hidden_sizes, env.action_space(params).n)
-    optimizer = optax.adam(setting.learning_rate)
     buffer = import_module("flashbax").make_flat_buffer(
         max_length=setting.capacity,
         min_length=setting.batch_size,
         sample_batch_size=setting.batch_size,
-        add_batch_size=num,
+        add_batch_size=setting.num_envs,
     )
-    reset, step = (jax.vmap(f, axes) for f, axes in ((env.reset, (0, None)), (env.step, AXES)))
+    return Parts(
+        setting,
+        jax.vmap(lambda key: env.reset(key, params)),
+        jax.vmap(lambda key, state, action: env.step(key, state, action, params)),
+        Network(setting.hidden_sizes, env.action_space(params).n),
+        optax.adam(setting.learning_rate),
+        buffer,
+    )
 
-    def learnt(carried: Carried, key: jax.Array) -> Carried:
-        pair = buffer.sample(carried.buffer, key).experience
-        best = network.apply(carried.target, pair.second["obs"]).max(-1)
-        wanted = pair.first["reward"] + setting.gamma * (1 - pair.first["done"]) * best
 
-        def loss(params: Any) -> jax.Array:
-            said = network.apply(params, pair.first["obs"])
-            taken = jnp.take_along_axis(said, pair.first["action"][:, None], -1)[:, 0]
-            return jnp.mean((taken - wanted) ** 2)
+def learnt(p: Parts, carried: Carried, key: jax.Array) -> Carried:
+    """A gradient step."""
+    pair = p.buffer.sample(carried.buffer, key).experience
+    best = p.values(carried.target, pair.second["obs"]).max(-1)
+    wanted = pair.first["reward"] + p.setting.gamma * (1 - pair.first["done"]) * best
 
-        change, moments = optimizer.update(jax.grad(loss)(carried.params), carried.moments)
-        params = optax.apply_updates(carried.params, change)
-        return carried._replace(params=params, moments=moments)
+    def loss(params: Any) -> jax.Array:
+        said = p.values(params, pair.first["obs"])
+        taken = jnp.take_along_axis(said, pair.first["action"][:, None], -1)[:, 0]
+        return jnp.mean((taken - wanted) ** 2)
+
+    change, moments = p.optimizer.update(jax.grad(loss)(carried.params), carried.moments)
+    params = optax.apply_updates(carried.params, change)
+    return carried._replace(params=params, moments=moments)
+
+
+def acted(p: Parts, carried: Carried) -> tuple[Carried, jax.Array, Any]:
+    """A step of all environments, the key to learn with, and the returns that ended with it."""
+    num = p.setting.num_envs
+    key, k_try, k_action, k_env, k_learn = jax.random.split(carried.key, 5)
+    greedy = p.values(carried.params, carried.obs).argmax(-1)
+    epsilon = jnp.maximum(0.05, 1 - carried.time / (0.1 * p.setting.total_steps))
+    tried = jax.random.randint(k_action, (num,), 0, p.network.num_actions)
+    action = jnp.where(jax.random.uniform(k_try, (num,)) < epsilon, tried, greedy)
+    obs, state, reward, ended, cut, _ = p.step(jax.random.split(k_env, num), carried.env, action)
+    done, total = ended | cut, carried.returned + reward
+    row = {"obs": carried.obs, "action": action, "reward": reward, "done": done}
+    carried = carried._replace(
+        key=key,
+        env=state,
+        obs=obs,
+        buffer=p.buffer.add(carried.buffer, row),
+        time=carried.time + num,
+        returned=jnp.where(done, 0.0, total),
+    )
+    return carried, k_learn, (total, done)
+
+
+def program(setting: Setting) -> Any:
+    """key -> the return of each episode that ended, and whether one did, [T, N]."""
+    p, period = parts(setting), setting.target_period * setting.num_envs
 
     def body(carried: Carried, _: None) -> tuple[Carried, Any]:
-        key, k_try, k_action, k_env, k_learn = jax.random.split(carried.key, 5)
-        greedy = network.apply(carried.params, carried.obs).argmax(-1)
-        epsilon = jnp.maximum(0.05, 1 - carried.time / (0.5 * setting.total_steps))
-        tried = jax.random.randint(k_action, (num,), 0, network.num_actions)
-        action = jnp.where(jax.random.uniform(k_try, (num,)) < epsilon, tried, greedy)
-        keys = jax.random.split(k_env, num)
-        obs, state, reward, ended, cut, _ = step(keys, carried.env, action, params)
-        done = ended | cut
-        row = {"obs": carried.obs, "action": action, "reward": reward, "done": done}
-        total = carried.returned + reward
-        carried = carried._replace(
-            key=key,
-            env=state,
-            obs=obs,
-            buffer=buffer.add(carried.buffer, row),
-            time=carried.time + num,
-            returned=jnp.where(done, 0.0, total),
+        carried, key, ended = acted(p, carried)
+        ready = p.buffer.can_sample(carried.buffer) & (carried.time > setting.learning_starts)
+        carried = jax.lax.cond(
+            ready, lambda carried: learnt(p, carried, key), lambda carried: carried, carried
         )
-        ready = buffer.can_sample(carried.buffer) & (carried.time > setting.learning_starts)
-        carried = jax.lax.cond(ready, learnt, lambda carried, _: carried, carried, k_learn)
-        period = setting.target_period * num
         target = jax.lax.cond(
             carried.time % period == 0,
             lambda: optax.incremental_update(carried.params, carried.target, setting.polyak),
             lambda: carried.target,
         )
-        return carried._replace(target=target), (total, done)
+        return carried._replace(target=target), ended
 
     def train(key: jax.Array) -> Any:
         key, k_params, k_env = jax.random.split(key, 3)
-        obs, state = reset(jax.random.split(k_env, num), params)
-        net = network.init(k_params, obs)
+        obs, state = p.reset(jax.random.split(k_env, setting.num_envs))
+        net = p.network.init(k_params, obs)
         row = {"obs": obs[0], "action": jnp.int32(0), "reward": jnp.float32(0)}
-        memory = buffer.init(row | {"done": jnp.array(False)})
-        clock, returned = jnp.int32(0), jnp.zeros(num)
-        start = Carried(key, net, net, optimizer.init(net), state, obs, memory, clock, returned)
-        return jax.lax.scan(body, start, None, setting.total_steps // num)[1]
+        memory = p.buffer.init(row | {"done": jnp.array(False)})
+        clock, returned = jnp.int32(0), jnp.zeros(setting.num_envs)
+        start = Carried(key, net, net, p.optimizer.init(net), state, obs, memory, clock, returned)
+        return jax.lax.scan(body, start, None, setting.total_steps // setting.num_envs)[1]
 
     return train
-
-
-AXES = (0, 0, 0, None)
-"""Those of `step` that are of environments."""

@@ -20,19 +20,18 @@ BALANCE: Settings = dict(
 
 SWING: Settings = dict(
     total_steps=100_000,
-    num_gradients=4,
+    num_gradients=8,
     batch_size=64,
-    hidden_sizes=(64, 64),
-    n_step=3,
-    lr=5e-4,
+    hidden_sizes=(128, 128),
+    gamma=0.97,
     polyak=0.01,
     anneal_lr=True,
-    epsilon_end=0.04,
+    epsilon_end=0.1,
 )
 """Of the same on Acrobot."""
 
-COSTS: Settings = dict(value_min=-100.0, value_max=0.0)
-"""The support of returns that are sums of costs."""
+COSTS: Settings = dict(value_min=-34.0, value_max=0.0)
+"""The support of the returns there: 1 / (1 − 0.97) costs and no more."""
 
 HILL: Settings = dict(
     total_steps=120_000,
@@ -69,6 +68,9 @@ SWING_UP: Settings = dict(
     total_steps=20_000, hidden_sizes=(64, 64), batch_size=128, num_gradients=4
 )
 """Of actors that follow critics on Pendulum."""
+
+REACH: Settings = SWING_UP | dict(total_steps=50_000, gamma=0.95)
+"""Of the same on Reacher-misc."""
 
 CLIMB: Settings = dict(hidden_sizes=(64, 64), batch_size=128, num_gradients=2)
 """Of the same on MountainCarContinuous, where only noise that lasts finds the goal."""
@@ -312,14 +314,15 @@ TUNED: dict[str, dict[str, Settings]] = {
     },
     "qr_dqn": {
         "CartPole-v1": BALANCE | dict(num_quantiles=10, polyak=0.005),
-        "Acrobot-v1": SWING,
+        "Acrobot-v1": SWING | dict(num_quantiles=25),
         "MountainCar-v0": HILL,
     },
     "iqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
     "munchausen_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
     "rainbow": {
         "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
-        "Acrobot-v1": SWING | COSTS,
+        "Acrobot-v1": SWING
+        | dict(gamma=0.98, lr=5e-4, value_min=-50.0, value_max=0.0, exploration="epsilon"),
         "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0, exploration="epsilon"),
         "Breakout-MinAtar": BRICKS | dict(total_steps=500_000, value_min=0.0, value_max=10.0),
         "Freeway-MinAtar": ROAD
@@ -332,6 +335,7 @@ TUNED: dict[str, dict[str, Settings]] = {
     },
     "td3": {
         "Pendulum-v1": SWING_UP,
+        "Reacher-misc": REACH,
         "MountainCarContinuous-v0": CLIMB
         | dict(total_steps=200_000, noise_memory=0.98, noise_std=0.6),
     },
@@ -343,6 +347,7 @@ TUNED: dict[str, dict[str, Settings]] = {
     },
     "sac": {
         "Pendulum-v1": SWING_UP,
+        "Reacher-misc": REACH,
         "MountainCarContinuous-v0": CLIMB | dict(total_steps=50_000, noise_memory=0.95),
     },
     "discrete_sac": {
