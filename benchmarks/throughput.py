@@ -209,7 +209,8 @@ def beside_one_scan(peers: Path, rounds: int) -> str:
     theirs, ratio = against(*np.array(pairs).T)
     return (
         f"`{name}` in one scan over steps, as PureJaxRL writes it (`benchmarks/scanned_dqn.py`: "
-        f"gymnax resets, flashbax keeps), makes {theirs} steps/s; jaxrl / that: {ratio}."
+        "gymnax resets, flashbax keeps, the target is a maximum, where ours is double), makes "
+        f"{theirs} steps/s; jaxrl / that: {ratio}."
     )
 
 
