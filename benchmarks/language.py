@@ -10,9 +10,9 @@ learns until each seed has generated the task's budget of tokens; whatever was g
 kept or not. Methods that learn from preferences compare the best and the worst of what the start,
 or online the policy, said to a prompt, by the same rewards; a response counts each time it is
 learnt from. The rate and one number of the method's own, its clip range or β, are chosen first,
-from one grid for all methods, with other seeds and half of the budget, by prompts that do not
-count for the score. Responses that are kept from the start are learnt from again and again: rates
-are lower there, and the whole budget is tried.
+from a grid of as many settings for each, with other seeds and half of the budget, by prompts that
+do not count for the score. Responses that are kept from the start are learnt from again and again:
+rates are lower there, and the whole budget is tried.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from jaxrl.types import Array, LearnerState, Metrics, PyTree
 
 RESULTS = Path(__file__).parent / "results" / "language.json"
 RATES, KEPT_RATES = (1e-4, 3e-4, 1e-3), (1e-5, 3e-5, 1e-4)  # of Adam
-FACTORS = (1.0, 3.0)  # of the method's clip range or β
+FACTORS = (1.0, 3.0)  # of what `turned` names
 NUM_TRIALS = len(RATES) * len(FACTORS)  # of each method
 TUNING_SEEDS = (1000, 1001)
 TUNING_SHARE, KEPT_SHARE = 0.5, 1.0  # of the budget: what learns from kept responses again and
@@ -125,10 +125,11 @@ def tuned(method: Method, knobs: Knobs) -> Any:
 
 def turned(config: Any, factor: Any) -> dict[str, Any]:
     """The method's own number, times a factor: its clip range, its β, or a bound on gradients."""
-    if isinstance(config, lm_sft.Config) or getattr(config, "loss", None) == "rrhf":
-        return {"max_grad_norm": config.max_grad_norm * factor}
-    if compares(config):
-        return {"beta": config.beta * factor}
+    bound = {"max_grad_norm": config.max_grad_norm * factor}
+    if isinstance(config, lm_sft.Config):
+        return bound
+    if compares(config):  # RRHF has no β
+        return bound if config.loss == "rrhf" else {"beta": config.beta * factor}
     low = config.clip_eps
     high = low if config.clip_eps_high is None else config.clip_eps_high
     low = low if low >= 1 else low * factor  # 1 is no bound
@@ -192,8 +193,12 @@ def numbers(metrics: Metrics) -> dict[str, Array]:
     """What a window says of its training."""
     # Of responses that were generated: those that are left out teach nothing.
     generated = metrics["episode_length"].count
-    means = {"length": "episode_length", "clipped": "clip_fraction", "equal": "equal_groups"}
-    means |= {"useful": "compared"}  # of prompts
+    means = {
+        "length": "episode_length",
+        "clipped": "clip_fraction",
+        "equal": "equal_groups",
+        "useful": "compared",  # of prompts
+    }
     shown = {ours: metrics[name].mean for ours, name in means.items() if name in metrics}
     if "response_utilisation" in metrics:
         shown["useful"] = metrics["response_utilisation"].total / generated

@@ -17,6 +17,7 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,30 +112,60 @@ def run(peer: str, setting: str, directory: Path) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def train_rejax(setting: Setting | off_policy.Setting) -> dict[str, Any]:
-    """The whole run as one compiled call, which jax lets us compile before we time it."""
+def in_rounds(
+    program: Callable[[Any], Any], score: Callable[[Any, Any], tuple[int, float]]
+) -> dict[str, Any]:
+    """A whole run as one function of a key, which jax lets us compile before we time it.
+
+    Args:
+      score: what a run came to, its key -> the steps it took, and a return.
+    """
     jax = import_module("jax")
-    algo = _rejax_ppo(setting) if isinstance(setting, Setting) else off_policy.rejax(setting)
-    silent = algo.replace(eval_callback=lambda *_: ())  # so that we time training alone
     keys = jax.random.split(jax.random.PRNGKey(0), ROUNDS)
     start = time.perf_counter()
-    train = jax.jit(lambda key: silent.train(key)[0]).lower(keys[0]).compile()
+    train = jax.jit(program).lower(keys[0]).compile()
     compiled = time.perf_counter()
-    rates, returns = [], []
+    rates, returns, steps = [], [], 0
     for key in keys:
         start_round = time.perf_counter()
-        state = jax.block_until_ready(train(key))
-        rates.append(int(state.global_step) / (time.perf_counter() - start_round))
-        returns.append(float(algo.eval_callback(algo, state, key)[1].mean()))
+        end = jax.block_until_ready(train(key))
+        seconds = time.perf_counter() - start_round
+        steps, score_of_round = score(end, key)
+        rates.append(steps / seconds)
+        returns.append(score_of_round)
     return {
         "steps_per_second": max(rates),
         "rounds": rates,
         "compile_seconds": compiled - start,
         "return": sum(returns) / ROUNDS,
-        "return_of": f"128 sampled episodes after each of {ROUNDS} runs",
-        "steps": int(state.global_step),
+        "steps": steps,
         "timed": "compiled ahead; the best of the rounds; no evaluation",
     }
+
+
+def train_rejax(setting: Setting | off_policy.Setting) -> dict[str, Any]:
+    """rejax's whole run."""
+    algo = _rejax_ppo(setting) if isinstance(setting, Setting) else off_policy.rejax(setting)
+    silent = algo.replace(eval_callback=lambda *_: ())  # so that we time training alone
+
+    def score(state: Any, key: Any) -> tuple[int, float]:
+        return int(state.global_step), float(algo.eval_callback(algo, state, key)[1].mean())
+
+    figures = in_rounds(lambda key: silent.train(key)[0], score)
+    return figures | {"return_of": f"128 sampled episodes after each of {ROUNDS} runs"}
+
+
+def train_scanned(setting: off_policy.Setting) -> dict[str, Any]:
+    """DQN in one scan."""
+
+    def score(end: Any, key: Any) -> tuple[int, float]:
+        total, done = end
+        late = done.at[: -LAST_STEPS // setting.num_envs].set(False)
+        return done.size, float(total.mean(where=late))
+
+    figures = in_rounds(import_module("benchmarks.scanned_dqn").program(setting), score)
+    shown = f"episodes of the last {LAST_STEPS} steps of each of {ROUNDS} runs"
+    return figures | {"return_of": shown}
 
 
 def _rejax_ppo(setting: Setting) -> Any:
@@ -215,32 +246,6 @@ def _sbx_ppo(setting: Setting) -> Any:
         },
         seed=0,
     )
-
-
-def train_scanned(setting: Setting | off_policy.Setting) -> dict[str, Any]:
-    """DQN in one scan, compiled ahead as rejax is."""
-    jax = import_module("jax")
-    program = import_module("benchmarks.scanned_dqn").program
-    keys = jax.random.split(jax.random.PRNGKey(0), ROUNDS)
-    start = time.perf_counter()
-    train = jax.jit(program(setting)).lower(keys[0]).compile()
-    compiled = time.perf_counter()
-    rates, returns = [], []
-    for key in keys:
-        start_round = time.perf_counter()
-        total, done = jax.block_until_ready(train(key))
-        rates.append(done.size / (time.perf_counter() - start_round))
-        late = done.at[: -LAST_STEPS // setting.num_envs].set(False)
-        returns.append(float(total.mean(where=late)))
-    return {
-        "steps_per_second": max(rates),
-        "rounds": rates,
-        "compile_seconds": compiled - start,
-        "return": sum(returns) / ROUNDS,
-        "return_of": f"episodes of the last {LAST_STEPS} steps of each of {ROUNDS} runs",
-        "steps": done.size,
-        "timed": "compiled ahead; the best of the rounds",
-    }
 
 
 TRAIN = {"rejax": train_rejax, "sbx": train_sbx, "flashbax": train_scanned}

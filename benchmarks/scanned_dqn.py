@@ -76,16 +76,21 @@ def parts(setting: Setting) -> Parts:
     )
 
 
+def taken(values: jax.Array, action: jax.Array) -> jax.Array:
+    """The value of each row's action."""
+    return jnp.take_along_axis(values, action[:, None], -1)[:, 0]
+
+
 def learnt(p: Parts, carried: Carried, key: jax.Array) -> Carried:
-    """A gradient step."""
+    """A gradient step of double DQN, as the other peers take it."""
     pair = p.buffer.sample(carried.buffer, key).experience
-    best = p.values(carried.target, pair.second["obs"]).max(-1)
-    wanted = pair.first["reward"] + p.setting.gamma * (1 - pair.first["done"]) * best
+    best = p.values(carried.params, pair.second["obs"]).argmax(-1)
+    beyond = taken(p.values(carried.target, pair.second["obs"]), best)
+    wanted = pair.first["reward"] + p.setting.gamma * (1 - pair.first["done"]) * beyond
 
     def loss(params: Any) -> jax.Array:
-        said = p.values(params, pair.first["obs"])
-        taken = jnp.take_along_axis(said, pair.first["action"][:, None], -1)[:, 0]
-        return jnp.mean((taken - wanted) ** 2)
+        said = taken(p.values(params, pair.first["obs"]), pair.first["action"])
+        return jnp.mean((said - wanted) ** 2)
 
     change, moments = p.optimizer.update(jax.grad(loss)(carried.params), carried.moments)
     params = optax.apply_updates(carried.params, change)

@@ -200,7 +200,7 @@ def hundredth() -> str:
 
 
 def beside_one_scan(peers: Path, rounds: int) -> str:
-    """How much slower DQN is in one scan over steps, in paired rounds."""
+    """How fast DQN is in one scan over steps, in paired rounds."""
     name = "purejaxrl-dqn"
     pairs = [
         (max(in_process(name).rates), run("flashbax", name, peers)["steps_per_second"])
@@ -209,8 +209,7 @@ def beside_one_scan(peers: Path, rounds: int) -> str:
     theirs, ratio = against(*np.array(pairs).T)
     return (
         f"`{name}` in one scan over steps, as PureJaxRL writes it (`benchmarks/scanned_dqn.py`: "
-        "gymnax resets, flashbax keeps, the target is a maximum, where ours is double), makes "
-        f"{theirs} steps/s; jaxrl / that: {ratio}."
+        f"gymnax resets, flashbax keeps), makes {theirs} steps/s; jaxrl / that: {ratio}."
     )
 
 
