@@ -72,6 +72,50 @@ REACH: Settings = SWING_UP | dict(total_steps=50_000, gamma=0.95)
 CLIMB: Settings = dict(hidden_sizes=(64, 64), batch_size=128, num_gradients=2)
 """Of the same on MountainCarContinuous, where only noise that lasts finds the goal."""
 
+LIFT: Settings = dict(
+    total_steps=1_000_000,
+    num_envs=16,
+    num_steps=256,
+    num_epochs=8,
+    num_minibatches=32,
+    lr=1e-3,
+    lam=0.94,
+    entropy_coef=0.0,
+    normalise_obs=True,
+    normalise_reward=True,
+)
+"""Of PPO, clipped or penalised, on Acrobot."""
+
+CAR: Settings = dict(
+    total_steps=500_000,
+    num_envs=16,
+    num_steps=64,
+    lr=2e-3,
+    lam=0.98,
+    normalise_obs=True,
+    normalise_reward=True,
+)
+"""Of the same on MountainCar."""
+
+UPRIGHT: Settings = dict(
+    total_steps=100_000,
+    num_envs=4,
+    num_steps=256,
+    lr=1e-3,
+    gamma=0.95,
+    lam=0.9,
+    entropy_coef=0.0,
+    num_epochs=10,
+    num_minibatches=16,
+)
+"""Of the same on Pendulum."""
+
+WALL: Settings = dict(num_envs=64, lr=5e-3, num_minibatches=8, activation="relu")
+"""Of the same on Breakout-MinAtar."""
+
+SCALED: Settings = dict(normalise_obs=True, normalise_reward=True)
+"""Of policies where observations and rewards differ in size."""
+
 SOFT: Settings = dict(
     num_envs=8,
     batch_size=64,
@@ -86,48 +130,12 @@ SOFT: Settings = dict(
 TUNED: dict[str, dict[str, Settings]] = {
     "ppo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
-        "Acrobot-v1": dict(
-            total_steps=1_000_000,
-            num_envs=16,
-            num_steps=256,
-            num_epochs=8,
-            num_minibatches=32,
-            lr=1e-3,
-            lam=0.94,
-            entropy_coef=0.0,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "MountainCar-v0": dict(
-            total_steps=500_000,
-            num_envs=16,
-            num_steps=64,
-            lr=2e-3,
-            lam=0.98,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "Breakout-MinAtar": dict(
-            total_steps=2_000_000, num_envs=64, lr=5e-3, num_minibatches=8, activation="relu"
-        ),
-        "MountainCarContinuous-v0": dict(
-            total_steps=100_000,
-            num_steps=256,
-            lr=1e-3,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "Pendulum-v1": dict(
-            total_steps=100_000,
-            num_envs=4,
-            num_steps=256,
-            lr=1e-3,
-            gamma=0.95,
-            lam=0.9,
-            entropy_coef=0.0,
-            num_epochs=10,
-            num_minibatches=16,
-        ),
+        "Acrobot-v1": LIFT,
+        "MountainCar-v0": CAR,
+        "Pendulum-v1": UPRIGHT,
+        "MountainCarContinuous-v0": SCALED | dict(total_steps=100_000, num_steps=256, lr=1e-3),
+        "Breakout-MinAtar": WALL | dict(total_steps=2_000_000),
+        "Freeway-MinAtar": WALL | dict(total_steps=2_000_000, lr=1e-3),
     },
     "a2c": {
         "CartPole-v1": dict(total_steps=250_000, lr=2e-3),
@@ -222,21 +230,22 @@ TUNED: dict[str, dict[str, Settings]] = {
             normalise_obs=True,
             normalise_reward=True,
         ),
+        "Breakout-MinAtar": dict(
+            total_steps=1_000_000,
+            num_steps=32,
+            lr=2e-3,
+            lam=0.65,
+            num_epochs=2,
+            num_minibatches=8,
+        ),
     },
     "ppo_penalty": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-3, gamma=0.98),
-        "Acrobot-v1": dict(total_steps=500_000, num_envs=16, lr=2e-3, normalise_obs=True),
-        "Pendulum-v1": dict(
-            total_steps=100_000,
-            num_envs=4,
-            num_steps=256,
-            lr=1e-3,
-            gamma=0.95,
-            lam=0.9,
-            entropy_coef=0.0,
-            num_epochs=10,
-            num_minibatches=16,
-        ),
+        "Acrobot-v1": LIFT,
+        "MountainCar-v0": CAR,
+        "Pendulum-v1": UPRIGHT,
+        "MountainCarContinuous-v0": SCALED | dict(total_steps=100_000, num_steps=256, lr=2e-3),
+        "Breakout-MinAtar": WALL | dict(total_steps=1_000_000),
     },
     "actor_critic": {
         "CartPole-v1": dict(
@@ -246,13 +255,23 @@ TUNED: dict[str, dict[str, Settings]] = {
             entropy_coef=0.01,
             normalise_reward=True,
         ),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
+        "Acrobot-v1": SCALED
+        | dict(total_steps=1_000_000, num_envs=16, num_steps=16, lr=3e-3, lam=0.94),
+        "MountainCar-v0": SCALED
+        | dict(total_steps=1_000_000, num_envs=16, num_steps=16, lr=3e-3, lam=0.95)
+        | dict(weighting="td_error"),
+        "Pendulum-v1": dict(
+            total_steps=1_000_000,
             num_envs=16,
-            num_steps=5,
-            normalise_obs=True,
+            num_steps=8,
+            gamma=0.95,
+            weighting="td_error",
+            whiten="batch",
             normalise_reward=True,
         ),
+        "MountainCarContinuous-v0": SCALED
+        | dict(total_steps=200_000, num_envs=4, num_steps=16, lr=3e-3, lam=0.95)
+        | dict(weighting="td_error"),
     },
     "grpo": {
         "CartPole-v1": dict(
@@ -264,37 +283,45 @@ TUNED: dict[str, dict[str, Settings]] = {
             num_epochs=2,
             num_minibatches=1,
         ),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=8,
-            group_size=4,
-            lr=1e-2,
-            entropy_coef=0.01,
-            num_epochs=2,
-            num_minibatches=1,
-            normalise_obs=True,
-        ),
+        "Acrobot-v1": dict(total_steps=1_000_000, num_envs=16, lr=2e-3),
+        "Pendulum-v1": dict(total_steps=2_000_000, num_steps=200, lr=3e-3, gamma=0.95),
     },
     "impala": {
         "CartPole-v1": dict(total_steps=500_000, lr=2e-3),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
+        "Acrobot-v1": SCALED | dict(total_steps=500_000, num_envs=16, lam=0.95),
+        "MountainCar-v0": SCALED | dict(total_steps=1_000_000, num_envs=16, lr=5e-3, lam=0.95),
+        "Pendulum-v1": dict(
+            total_steps=1_000_000,
             num_envs=16,
-            lam=0.95,
-            normalise_obs=True,
+            policy_lag=2,
+            lr=1.5e-3,
+            gamma=0.95,
+            lam=0.9,
+            entropy_coef=0.0,
             normalise_reward=True,
         ),
+        "MountainCarContinuous-v0": SCALED
+        | dict(total_steps=100_000, num_envs=4, num_steps=32, lam=0.95, entropy_coef=0.0),
     },
     "reinforce": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=4,
-            lr=3e-3,
+        "Acrobot-v1": SCALED | dict(total_steps=500_000, num_envs=4, lr=3e-3, whiten="batch"),
+        "MountainCar-v0": SCALED
+        | dict(total_steps=500_000, num_envs=8, num_steps=200, lr=3e-3, whiten="batch"),
+        "Pendulum-v1": dict(
+            total_steps=1_000_000,
+            num_steps=200,
+            lr=1e-2,
+            gamma=0.95,
             whiten="batch",
-            normalise_obs=True,
             normalise_reward=True,
         ),
+        "MountainCarContinuous-v0": SCALED
+        | dict(total_steps=300_000, num_envs=4, num_steps=999, lr=3e-3, whiten="batch"),
+    },
+    "rloo": {
+        "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),
+        "Acrobot-v1": dict(total_steps=1_000_000, num_envs=8, lr=1e-2, whiten="batch"),
     },
     "dqn": {
         "CartPole-v1": BALANCE,
@@ -303,7 +330,12 @@ TUNED: dict[str, dict[str, Settings]] = {
         "Breakout-MinAtar": BRICKS,
         "Freeway-MinAtar": ROAD | dict(lr=2e-3, layer_norm=True),
     },
-    "double_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "double_dqn": {
+        "CartPole-v1": BALANCE,
+        "Acrobot-v1": SWING,
+        "MountainCar-v0": HILL,
+        "Breakout-MinAtar": BRICKS | dict(total_steps=500_000),
+    },
     "c51": {
         "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
         "Acrobot-v1": SWING | dict(value_min=-34.0, value_max=0.0),  # 1 / (1 − 0.97) costs
@@ -352,9 +384,6 @@ TUNED: dict[str, dict[str, Settings]] = {
     },
     "redq": {
         "Pendulum-v1": SWING_UP | dict(total_steps=10_000, num_gradients=20, policy_delay=5),
-    },
-    "rloo": {
-        "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),
     },
 }
 """Algorithm -> environment -> what differs from the algorithm's defaults, and `total_steps`."""
