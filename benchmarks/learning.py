@@ -68,19 +68,19 @@ class Row(NamedTuple):
 RL_ZOO = "rl-baselines3-zoo"
 BLINES = "gymnax-blines"
 
-LIKE_PPO = {
-    CARTPOLE: Reference(500.0, 100_000, f"{RL_ZOO}'s PPO"),
-    ACROBOT: Reference(-73.5, 1_000_000, f"{RL_ZOO}'s PPO"),
-    MOUNTAIN_CAR: Reference(-110.4, 1_000_000, f"{RL_ZOO}'s PPO"),
-    PENDULUM: Reference(-172.2, 100_000, f"{RL_ZOO}'s PPO"),
-    CONTINUOUS_CAR: Reference(88.3, 20_000, f"{RL_ZOO}'s PPO"),
+PPO = {
+    CARTPOLE: Reference(500.0, 100_000, RL_ZOO),
+    ACROBOT: Reference(-73.5, 1_000_000, RL_ZOO),
+    MOUNTAIN_CAR: Reference(-110.4, 1_000_000, RL_ZOO),
+    PENDULUM: Reference(-172.2, 100_000, RL_ZOO),
+    CONTINUOUS_CAR: Reference(88.3, 20_000, RL_ZOO),
 }
-LIKE_A2C = {
-    CARTPOLE: Reference(500.0, 500_000, f"{RL_ZOO}'s A2C"),
-    ACROBOT: Reference(-83.4, 500_000, f"{RL_ZOO}'s A2C"),
-    MOUNTAIN_CAR: Reference(-111.3, 1_000_000, f"{RL_ZOO}'s A2C"),
-    PENDULUM: Reference(-163.0, 1_000_000, f"{RL_ZOO}'s A2C"),
-    CONTINUOUS_CAR: Reference(91.2, 100_000, f"{RL_ZOO}'s A2C"),
+A2C = {
+    CARTPOLE: Reference(500.0, 500_000, RL_ZOO),
+    ACROBOT: Reference(-83.4, 500_000, RL_ZOO),
+    MOUNTAIN_CAR: Reference(-111.3, 1_000_000, RL_ZOO),
+    PENDULUM: Reference(-163.0, 1_000_000, RL_ZOO),
+    CONTINUOUS_CAR: Reference(91.2, 100_000, RL_ZOO),
 }
 LIKE_DQN = {
     CARTPOLE: Reference(500.0, 50_000, f"{RL_ZOO}'s DQN"),
@@ -91,6 +91,7 @@ EARLY_PPO = {
     BREAKOUT: Reference(16.3, 2_200_000, f"{BLINES}' PPO"),
     FREEWAY: Reference(38.3, 2_200_000, f"{BLINES}' PPO"),
 }
+EARLY_BREAKOUT = {BREAKOUT: EARLY_PPO[BREAKOUT]}
 MOVING = dict(baseline="moving", lr=3e-3, whiten="batch")
 RECURRENT = dict(
     num_steps=32, lr=1e-3, gamma=0.98, lam=0.8, num_epochs=20, num_minibatches=1, normalise_obs=True
@@ -107,79 +108,53 @@ REMEMBERING = dict(
 PLANNED = Reference(73.6, 0, "`benchmarks.reacher`, which knows the arm")
 NO_VELOCITY = Reference(500.0, 100_000, f"{RL_ZOO}'s PPO-LSTM")
 
+
+def beside(references: dict[str, Reference], kin: str) -> dict[str, Reference]:
+    """What an algorithm's next of kin reached, for one of which nobody has published a score."""
+    return {env: x._replace(whose=f"{x.whose}'s {kin}") for env, x in references.items()}
+
+
+def rows(algorithm: str, references: dict[str, Reference]) -> tuple[Row, ...]:
+    """A row for each environment of the references."""
+    return tuple(Row(algorithm, env, reference) for env, reference in references.items())
+
+
+LIKE_PPO = beside(PPO, "PPO") | EARLY_BREAKOUT
+LIKE_A2C = beside(A2C, "A2C") | EARLY_BREAKOUT
+
 ROWS = (
-    Row("ppo", CARTPOLE, Reference(500.0, 100_000, RL_ZOO)),
-    Row("ppo", ACROBOT, Reference(-73.5, 1_000_000, RL_ZOO)),
-    Row("ppo", MOUNTAIN_CAR, Reference(-110.4, 1_000_000, RL_ZOO)),
-    Row("ppo", PENDULUM, Reference(-172.2, 100_000, RL_ZOO)),
-    Row("ppo", CONTINUOUS_CAR, Reference(88.3, 20_000, RL_ZOO)),
-    Row("a2c", CARTPOLE, Reference(500.0, 500_000, RL_ZOO)),
-    Row("a2c", ACROBOT, Reference(-83.4, 500_000, RL_ZOO)),
-    Row("a2c", MOUNTAIN_CAR, Reference(-111.3, 1_000_000, RL_ZOO)),
-    Row("a2c", PENDULUM, Reference(-163.0, 1_000_000, RL_ZOO)),
-    Row("a2c", CONTINUOUS_CAR, Reference(91.2, 100_000, RL_ZOO)),
+    *rows("ppo", PPO),
+    Row("ppo", BREAKOUT, Reference(43.4, 9_900_000, BLINES)),
+    Row("ppo", FREEWAY, Reference(38.3, 2_200_000, BLINES)),
+    *rows("a2c", A2C | EARLY_BREAKOUT),
     Row("trpo", CARTPOLE, Reference(500.0, 100_000, RL_ZOO)),
     Row("trpo", ACROBOT, Reference(-83.1, 100_000, RL_ZOO)),
     Row("trpo", MOUNTAIN_CAR, Reference(-107.3, 100_000, RL_ZOO)),
     Row("trpo", PENDULUM, Reference(-174.6, 100_000, RL_ZOO)),
     Row("trpo", CONTINUOUS_CAR, Reference(92.5, 50_000, RL_ZOO)),
+    *rows("trpo", EARLY_BREAKOUT),
     Row("pqn", CARTPOLE, Reference(495.13, 500_000, "CleanRL")),
     Row("pqn", ACROBOT, Reference(-95.63, 500_000, "CleanRL")),
     Row("pqn", MOUNTAIN_CAR, Reference(-200.0, 500_000, "CleanRL", goal=-110.0)),
-    Row("ppo_penalty", CARTPOLE, LIKE_PPO[CARTPOLE]),
-    Row("ppo_penalty", ACROBOT, LIKE_PPO[ACROBOT]),
-    Row("ppo_penalty", MOUNTAIN_CAR, LIKE_PPO[MOUNTAIN_CAR]),
-    Row("ppo_penalty", PENDULUM, LIKE_PPO[PENDULUM]),
-    Row("ppo_penalty", CONTINUOUS_CAR, LIKE_PPO[CONTINUOUS_CAR]),
-    Row("impala", CARTPOLE, LIKE_A2C[CARTPOLE]),
-    Row("impala", ACROBOT, LIKE_A2C[ACROBOT]),
-    Row("impala", MOUNTAIN_CAR, LIKE_A2C[MOUNTAIN_CAR]),
-    Row("impala", PENDULUM, LIKE_A2C[PENDULUM]),
-    Row("impala", CONTINUOUS_CAR, LIKE_A2C[CONTINUOUS_CAR]),
-    Row("actor_critic", CARTPOLE, LIKE_A2C[CARTPOLE]),
-    Row("actor_critic", ACROBOT, LIKE_A2C[ACROBOT]),
-    Row("actor_critic", MOUNTAIN_CAR, LIKE_A2C[MOUNTAIN_CAR]),
-    Row("actor_critic", PENDULUM, LIKE_A2C[PENDULUM]),
-    Row("actor_critic", CONTINUOUS_CAR, LIKE_A2C[CONTINUOUS_CAR]),
-    Row("reinforce", CARTPOLE, LIKE_A2C[CARTPOLE]),
+    *rows("pqn", EARLY_BREAKOUT),
+    *rows("ppo_penalty", LIKE_PPO),
+    *rows("impala", LIKE_A2C),
+    *rows("actor_critic", LIKE_A2C),
+    *rows("reinforce", LIKE_A2C),
     Row("reinforce", CARTPOLE, LIKE_A2C[CARTPOLE], "moving", MOVING),
-    Row("reinforce", ACROBOT, LIKE_A2C[ACROBOT]),
-    Row("reinforce", MOUNTAIN_CAR, LIKE_A2C[MOUNTAIN_CAR]),
-    Row("reinforce", PENDULUM, LIKE_A2C[PENDULUM]),
-    Row("reinforce", CONTINUOUS_CAR, LIKE_A2C[CONTINUOUS_CAR]),
-    Row("rloo", CARTPOLE, LIKE_A2C[CARTPOLE]),
-    Row("rloo", ACROBOT, LIKE_A2C[ACROBOT]),
-    Row("grpo", CARTPOLE, LIKE_PPO[CARTPOLE]),
-    Row("grpo", ACROBOT, LIKE_PPO[ACROBOT]),
-    Row("grpo", PENDULUM, LIKE_PPO[PENDULUM]),
-    Row("dqn", CARTPOLE, LIKE_DQN[CARTPOLE]),
-    Row("dqn", ACROBOT, LIKE_DQN[ACROBOT]),
-    Row("dqn", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
-    Row("double_dqn", CARTPOLE, LIKE_DQN[CARTPOLE]),
-    Row("double_dqn", ACROBOT, LIKE_DQN[ACROBOT]),
-    Row("double_dqn", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
+    *rows("rloo", LIKE_A2C),
+    *rows("grpo", LIKE_PPO),
+    *rows("dqn", LIKE_DQN | EARLY_PPO),
+    *rows("double_dqn", LIKE_DQN | EARLY_BREAKOUT),
     Row("c51", CARTPOLE, Reference(491.07, 500_000, "CleanRL")),
     Row("c51", ACROBOT, Reference(-86.74, 500_000, "CleanRL")),
     Row("c51", MOUNTAIN_CAR, Reference(-166.38, 500_000, "CleanRL")),
     Row("qr_dqn", CARTPOLE, Reference(500.0, 50_000, RL_ZOO)),
     Row("qr_dqn", ACROBOT, Reference(-69.1, 100_000, RL_ZOO)),
     Row("qr_dqn", MOUNTAIN_CAR, Reference(-106.0, 120_000, RL_ZOO)),
-    Row("iqn", CARTPOLE, LIKE_DQN[CARTPOLE]),
-    Row("iqn", ACROBOT, LIKE_DQN[ACROBOT]),
-    Row("iqn", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
-    Row("munchausen_dqn", CARTPOLE, LIKE_DQN[CARTPOLE]),
-    Row("munchausen_dqn", ACROBOT, LIKE_DQN[ACROBOT]),
-    Row("munchausen_dqn", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
-    Row("rainbow", CARTPOLE, LIKE_DQN[CARTPOLE]),
-    Row("rainbow", ACROBOT, LIKE_DQN[ACROBOT]),
-    Row("rainbow", MOUNTAIN_CAR, LIKE_DQN[MOUNTAIN_CAR]),
-    Row("ppo_penalty", BREAKOUT, EARLY_PPO[BREAKOUT]),
-    Row("pqn", BREAKOUT, EARLY_PPO[BREAKOUT]),
-    Row("dqn", BREAKOUT, EARLY_PPO[BREAKOUT]),
-    Row("double_dqn", BREAKOUT, EARLY_PPO[BREAKOUT]),
-    Row("rainbow", BREAKOUT, EARLY_PPO[BREAKOUT]),
-    Row("dqn", FREEWAY, EARLY_PPO[FREEWAY]),
-    Row("rainbow", FREEWAY, EARLY_PPO[FREEWAY]),
+    *rows("iqn", LIKE_DQN),
+    *rows("munchausen_dqn", LIKE_DQN),
+    *rows("rainbow", LIKE_DQN | EARLY_PPO),
     Row("ddpg", PENDULUM, Reference(-152.1, 20_000, RL_ZOO)),
     Row("ddpg", CONTINUOUS_CAR, Reference(93.5, 300_000, RL_ZOO)),
     Row("td3", PENDULUM, Reference(-151.9, 20_000, RL_ZOO)),
@@ -196,8 +171,6 @@ ROWS = (
     Row("ppo", POSITIONS, NO_VELOCITY, "gru", RECURRENT | {"memory": "gru"}, 100_000),
     Row("ppo", POSITIONS, NO_VELOCITY, "lstm", RECURRENT | {"memory": "lstm"}, 100_000),
     Row("r2d2", POSITIONS, NO_VELOCITY, "", REMEMBERING, 100_000),
-    Row("ppo", BREAKOUT, Reference(43.4, 9_900_000, BLINES)),
-    Row("ppo", FREEWAY, Reference(38.3, 2_200_000, BLINES)),
 )
 
 

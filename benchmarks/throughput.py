@@ -3,6 +3,7 @@
 python -m benchmarks.throughput --setting NAME: one setting, ending in one line of figures.
 python -m benchmarks.throughput [--peers DIR] [--write]: all of them, each in a process of its own,
 turn about with rejax and SBX in environments made in DIR; --write puts the table into README.md.
+python -m benchmarks.throughput --scanned [--write]: only DQN beside DQN in one scan.
 
 The settings named purejaxrl-* are the hyper-parameters of PureJaxRL's own scripts; the other ones
 are rejax's defaults (`benchmarks.off_policy`). A single run of few environments uses one thread of
@@ -209,7 +210,8 @@ def beside_one_scan(peers: Path, rounds: int) -> str:
     theirs, ratio = against(*np.array(pairs).T)
     return (
         f"`{name}` in one scan over steps, as PureJaxRL writes it (`benchmarks/scanned_dqn.py`: "
-        f"gymnax resets, flashbax keeps), makes {theirs} steps/s; jaxrl / that: {ratio}."
+        f"gymnax resets, flashbax keeps), makes {theirs} steps/s; jaxrl / that: {ratio} "
+        f"(`python -m benchmarks.throughput --scanned --write`, medians of {rounds} paired rounds)."
     )
 
 
@@ -228,6 +230,7 @@ def main() -> None:
     parser.add_argument(
         "--peers", type=Path, default=Path("build/peers"), help="where the peers live"
     )
+    parser.add_argument("--scanned", action="store_true", help="only DQN beside DQN in one scan")
     parser.add_argument("--rounds", type=int, default=3, help="paired rounds of the table")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
@@ -238,10 +241,11 @@ def main() -> None:
         figures = measure(setting)
         print(json.dumps(figures._asdict()) if options.json else figures.line(options.setting))
         return
-    text = report(options.peers, options.rounds)
+    name, said = ("scanned", beside_one_scan) if options.scanned else ("throughput", report)
+    text = said(options.peers, options.rounds)
     print(text)
     if options.write:
-        put("throughput", text)
+        put(name, text)
 
 
 def report(peers: Path, rounds: int) -> str:
@@ -250,7 +254,7 @@ def report(peers: Path, rounds: int) -> str:
 
     lines = [table(rows("PPO", SETTINGS, peers, rounds))]
     lines.append(table(rows("Off policy", REPLAYED, peers, rounds)))
-    lines += [beside_one_scan(peers, rounds), hundredth()]
+    lines.append(hundredth())
     with tempfile.TemporaryDirectory() as cache:
         first, warm = [cold_start(cache) for _ in range(2)]
     head = (

@@ -72,7 +72,13 @@ REACH: Settings = SWING_UP | dict(total_steps=50_000, gamma=0.95)
 CLIMB: Settings = dict(hidden_sizes=(64, 64), batch_size=128, num_gradients=2)
 """Of the same on MountainCarContinuous, where only noise that lasts finds the goal."""
 
-LIFT: Settings = dict(
+SCALED: Settings = dict(normalise_obs=True, normalise_reward=True)
+"""Of policies where observations and rewards differ in size."""
+
+ERRORS: Settings = dict(num_steps=16, lr=3e-3, lam=0.95, weighting="td_error")
+"""Of actor-critics that follow the error of their critic, on both cars."""
+
+LIFT: Settings = SCALED | dict(
     total_steps=1_000_000,
     num_envs=16,
     num_steps=256,
@@ -81,20 +87,10 @@ LIFT: Settings = dict(
     lr=1e-3,
     lam=0.94,
     entropy_coef=0.0,
-    normalise_obs=True,
-    normalise_reward=True,
 )
 """Of PPO, clipped or penalised, on Acrobot."""
 
-CAR: Settings = dict(
-    total_steps=500_000,
-    num_envs=16,
-    num_steps=64,
-    lr=2e-3,
-    lam=0.98,
-    normalise_obs=True,
-    normalise_reward=True,
-)
+CAR: Settings = SCALED | dict(total_steps=500_000, num_envs=16, num_steps=64, lr=2e-3, lam=0.98)
 """Of the same on MountainCar."""
 
 UPRIGHT: Settings = dict(
@@ -113,8 +109,10 @@ UPRIGHT: Settings = dict(
 WALL: Settings = dict(num_envs=64, lr=5e-3, num_minibatches=8, activation="relu")
 """Of the same on Breakout-MinAtar."""
 
-SCALED: Settings = dict(normalise_obs=True, normalise_reward=True)
-"""Of policies where observations and rewards differ in size."""
+BRIEF_WALL: Settings = dict(
+    total_steps=1_000_000, num_envs=16, activation="relu", entropy_coef=0.01
+)
+"""Of policies that learn once from what they did, on Breakout-MinAtar."""
 
 SOFT: Settings = dict(
     num_envs=8,
@@ -139,29 +137,9 @@ TUNED: dict[str, dict[str, Settings]] = {
     },
     "a2c": {
         "CartPole-v1": dict(total_steps=250_000, lr=2e-3),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=16,
-            lr=1.5e-3,
-            entropy_coef=0.01,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "MountainCar-v0": dict(
-            total_steps=1_000_000,
-            num_envs=16,
-            lr=8e-3,
-            lam=0.95,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "MountainCarContinuous-v0": dict(
-            total_steps=100_000,
-            num_envs=4,
-            num_steps=64,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
+        "Acrobot-v1": SCALED | dict(total_steps=500_000, num_envs=16, lr=1.5e-3, entropy_coef=0.01),
+        "MountainCar-v0": SCALED | dict(total_steps=1_000_000, num_envs=16, lr=8e-3, lam=0.95),
+        "MountainCarContinuous-v0": SCALED | dict(total_steps=100_000, num_envs=4, num_steps=64),
         "Pendulum-v1": dict(
             total_steps=1_000_000,
             num_envs=32,
@@ -172,35 +150,25 @@ TUNED: dict[str, dict[str, Settings]] = {
             whiten="batch",
             normalise_reward=True,
         ),
+        "Breakout-MinAtar": BRIEF_WALL,
     },
     "trpo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lam=0.98),
-        "Acrobot-v1": dict(
-            total_steps=100_000,
-            num_envs=4,
-            max_kl=0.02,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "MountainCar-v0": dict(
-            total_steps=100_000,
-            num_envs=4,
-            lam=0.98,
-            max_kl=0.03,
-            normalise_obs=True,
-            normalise_reward=True,
-        ),
-        "MountainCarContinuous-v0": dict(
+        "Acrobot-v1": SCALED | dict(total_steps=100_000, num_envs=4, max_kl=0.02),
+        "MountainCar-v0": SCALED | dict(total_steps=100_000, num_envs=4, lam=0.98, max_kl=0.03),
+        "MountainCarContinuous-v0": SCALED
+        | dict(
             total_steps=50_000,
             num_envs=2,
             num_steps=512,
             gamma=0.999,
             lam=0.98,
             max_kl=0.05,
-            normalise_obs=True,
-            normalise_reward=True,
         ),
         "Pendulum-v1": dict(total_steps=100_000, num_envs=4, gamma=0.95, lam=0.9),
+        "Breakout-MinAtar": dict(
+            total_steps=1_000_000, num_envs=16, max_kl=0.03, activation="relu"
+        ),
     },
     "pqn": {
         "CartPole-v1": dict(
@@ -220,15 +188,14 @@ TUNED: dict[str, dict[str, Settings]] = {
             hidden_sizes=(64, 64),
             normalise_obs=True,
         ),
-        "MountainCar-v0": dict(
+        "MountainCar-v0": SCALED
+        | dict(
             total_steps=500_000,
             num_envs=16,
             num_steps=32,
             lr=2e-3,
             num_minibatches=4,
             hidden_sizes=(64, 64),
-            normalise_obs=True,
-            normalise_reward=True,
         ),
         "Breakout-MinAtar": dict(
             total_steps=1_000_000,
@@ -257,9 +224,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         ),
         "Acrobot-v1": SCALED
         | dict(total_steps=1_000_000, num_envs=16, num_steps=16, lr=3e-3, lam=0.94),
-        "MountainCar-v0": SCALED
-        | dict(total_steps=1_000_000, num_envs=16, num_steps=16, lr=3e-3, lam=0.95)
-        | dict(weighting="td_error"),
+        "MountainCar-v0": SCALED | ERRORS | dict(total_steps=1_000_000, num_envs=16),
         "Pendulum-v1": dict(
             total_steps=1_000_000,
             num_envs=16,
@@ -269,9 +234,8 @@ TUNED: dict[str, dict[str, Settings]] = {
             whiten="batch",
             normalise_reward=True,
         ),
-        "MountainCarContinuous-v0": SCALED
-        | dict(total_steps=200_000, num_envs=4, num_steps=16, lr=3e-3, lam=0.95)
-        | dict(weighting="td_error"),
+        "MountainCarContinuous-v0": SCALED | ERRORS | dict(total_steps=200_000, num_envs=4),
+        "Breakout-MinAtar": BRIEF_WALL | dict(lr=3e-3, lam=0.95),
     },
     "grpo": {
         "CartPole-v1": dict(
@@ -285,6 +249,23 @@ TUNED: dict[str, dict[str, Settings]] = {
         ),
         "Acrobot-v1": dict(total_steps=1_000_000, num_envs=16, lr=2e-3),
         "Pendulum-v1": dict(total_steps=2_000_000, num_steps=200, lr=3e-3, gamma=0.95),
+        "MountainCar-v0": dict(
+            total_steps=1_000_000,
+            num_envs=16,
+            num_steps=200,
+            lr=3e-3,
+            num_minibatches=1,
+            normalise_obs=True,
+        ),
+        "MountainCarContinuous-v0": dict(
+            total_steps=300_000,
+            num_envs=8,
+            num_steps=999,
+            lr=3e-3,
+            num_minibatches=1,
+            normalise_obs=True,
+        ),
+        "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=3e-3),
     },
     "impala": {
         "CartPole-v1": dict(total_steps=500_000, lr=2e-3),
@@ -302,6 +283,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         ),
         "MountainCarContinuous-v0": SCALED
         | dict(total_steps=100_000, num_envs=4, num_steps=32, lam=0.95, entropy_coef=0.0),
+        "Breakout-MinAtar": BRIEF_WALL | dict(policy_lag=2, lam=0.95),
     },
     "reinforce": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
@@ -318,10 +300,26 @@ TUNED: dict[str, dict[str, Settings]] = {
         ),
         "MountainCarContinuous-v0": SCALED
         | dict(total_steps=300_000, num_envs=4, num_steps=999, lr=3e-3, whiten="batch"),
+        "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=100, lr=2e-3, whiten="batch"),
     },
     "rloo": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),
         "Acrobot-v1": dict(total_steps=1_000_000, num_envs=8, lr=1e-2, whiten="batch"),
+        "MountainCar-v0": dict(
+            total_steps=1_000_000, num_steps=200, lr=3e-3, whiten="batch", normalise_obs=True
+        ),
+        "Pendulum-v1": dict(
+            total_steps=1_000_000, num_steps=200, lr=2e-2, gamma=0.95, whiten="batch"
+        ),
+        "MountainCarContinuous-v0": dict(
+            total_steps=300_000,
+            num_envs=8,
+            num_steps=999,
+            lr=3e-3,
+            whiten="batch",
+            normalise_obs=True,
+        ),
+        "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=5e-3, whiten="batch"),
     },
     "dqn": {
         "CartPole-v1": BALANCE,
