@@ -112,7 +112,7 @@ WALL: Settings = dict(num_envs=64, lr=5e-3, num_minibatches=8, activation="relu"
 BRIEF_WALL: Settings = dict(
     total_steps=1_000_000, num_envs=16, activation="relu", entropy_coef=0.01
 )
-"""Of policies that learn once from what they did, on Breakout-MinAtar."""
+"""Of policies that learn once from what they did, on MinAtar."""
 
 SOFT: Settings = dict(
     num_envs=8,
@@ -151,6 +151,7 @@ TUNED: dict[str, dict[str, Settings]] = {
             normalise_reward=True,
         ),
         "Breakout-MinAtar": BRIEF_WALL,
+        "Freeway-MinAtar": BRIEF_WALL | dict(lr=2e-3, lam=0.95),
     },
     "trpo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lam=0.98),
@@ -213,6 +214,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "Pendulum-v1": UPRIGHT,
         "MountainCarContinuous-v0": SCALED | dict(total_steps=100_000, num_steps=256, lr=2e-3),
         "Breakout-MinAtar": WALL | dict(total_steps=1_000_000),
+        "Freeway-MinAtar": WALL | dict(total_steps=1_000_000, lr=1e-3),
     },
     "actor_critic": {
         "CartPole-v1": dict(
@@ -284,6 +286,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "MountainCarContinuous-v0": SCALED
         | dict(total_steps=100_000, num_envs=4, num_steps=32, lam=0.95, entropy_coef=0.0),
         "Breakout-MinAtar": BRIEF_WALL | dict(policy_lag=2, lam=0.95),
+        "Freeway-MinAtar": BRIEF_WALL | dict(policy_lag=2, lam=0.95),
     },
     "reinforce": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
@@ -324,7 +327,7 @@ TUNED: dict[str, dict[str, Settings]] = {
     "dqn": {
         "CartPole-v1": BALANCE,
         "Acrobot-v1": SWING,
-        "MountainCar-v0": HILL,
+        "MountainCar-v0": HILL | dict(lr=3e-3, anneal_lr=True),
         "Breakout-MinAtar": BRICKS,
         "Freeway-MinAtar": ROAD | dict(lr=2e-3, layer_norm=True),
     },
@@ -340,7 +343,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
     },
     "qr_dqn": {
-        "CartPole-v1": BALANCE | dict(num_quantiles=10, polyak=0.005),
+        "CartPole-v1": BALANCE | dict(num_quantiles=10, hidden_sizes=(128, 128)),
         "Acrobot-v1": SWING | dict(num_quantiles=25),
         "MountainCar-v0": HILL,
     },
@@ -374,7 +377,9 @@ TUNED: dict[str, dict[str, Settings]] = {
     "sac": {
         "Pendulum-v1": SWING_UP,
         "Reacher-misc": REACH,
-        "MountainCarContinuous-v0": CLIMB | dict(total_steps=50_000, noise_memory=0.95),
+        "MountainCarContinuous-v0": CLIMB
+        | dict(total_steps=50_000, num_gradients=6, gamma=0.995, polyak=0.01, anneal_lr=True)
+        | dict(noise_memory=0.95),
     },
     "discrete_sac": {
         "CartPole-v1": SOFT | dict(total_steps=50_000, num_gradients=8, gamma=0.98, lr=2e-3),

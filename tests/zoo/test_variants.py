@@ -16,6 +16,7 @@ from jaxrl import make_train
 from jaxrl.types import Discrete
 from jaxrl.zoo import entry
 from tests.zoo.cases import (
+    FULL,
     KINDS,
     MEMORY,
     NUM_UPDATES,
@@ -30,8 +31,6 @@ from tests.zoo.trees import assert_same, finite, types
 from tests.zoo.worlds import FORCE, SEVERAL, drift, guarded
 
 KEY = jax.random.key(0, impl=PLAIN)
-FULL = {"xla_backend_optimization_level": 3}
-"""What users compile with: that two programs agree to the bit is said of such ones only."""
 OPTIONS = {
     "std": "dependent",
     "value_clip": 0.2,
@@ -108,7 +107,10 @@ def test_a_variant_learns_without_nan(name):
 
 @pytest.mark.parametrize("name", ["ppo", "gru", "grpo", "dqn", "sac"])
 def test_training_in_two_sittings_is_training_in_one(name):
-    """The host stops where it likes; here between two evaluations."""
+    """The host stops where it likes, here between two evaluations.
+
+    That two programs agree to the bit is said of optimised ones only.
+    """
     algorithm, changes = KINDS[name]
     config = small(algorithm, **changes)
     per_update = entry(config).loop.budget(config).steps_per_update
