@@ -286,7 +286,6 @@ TUNED: dict[str, dict[str, Settings]] = {
         "MountainCarContinuous-v0": SCALED
         | dict(total_steps=100_000, num_envs=4, num_steps=32, lam=0.95, entropy_coef=0.0),
         "Breakout-MinAtar": BRIEF_WALL | dict(policy_lag=2, lam=0.95),
-        "Freeway-MinAtar": BRIEF_WALL | dict(policy_lag=2, lam=0.95),
     },
     "reinforce": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
