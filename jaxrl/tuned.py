@@ -93,6 +93,9 @@ LIFT: Settings = SCALED | dict(
 CAR: Settings = SCALED | dict(total_steps=500_000, num_envs=16, num_steps=64, lr=2e-3, lam=0.98)
 """Of the same on MountainCar."""
 
+ROUND: Settings = dict(lr=3e-3, normalise_obs=True)
+"""Of groups of whole trajectories on both cars."""
+
 UPRIGHT: Settings = dict(
     total_steps=100_000,
     num_envs=4,
@@ -251,22 +254,10 @@ TUNED: dict[str, dict[str, Settings]] = {
         ),
         "Acrobot-v1": dict(total_steps=1_000_000, num_envs=16, lr=2e-3),
         "Pendulum-v1": dict(total_steps=2_000_000, num_steps=200, lr=3e-3, gamma=0.95),
-        "MountainCar-v0": dict(
-            total_steps=1_000_000,
-            num_envs=16,
-            num_steps=200,
-            lr=3e-3,
-            num_minibatches=1,
-            normalise_obs=True,
-        ),
-        "MountainCarContinuous-v0": dict(
-            total_steps=300_000,
-            num_envs=8,
-            num_steps=999,
-            lr=3e-3,
-            num_minibatches=1,
-            normalise_obs=True,
-        ),
+        "MountainCar-v0": ROUND
+        | dict(total_steps=1_000_000, num_envs=16, num_steps=200, num_minibatches=1),
+        "MountainCarContinuous-v0": ROUND
+        | dict(total_steps=300_000, num_envs=8, num_steps=999, num_minibatches=1),
         "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=3e-3),
     },
     "impala": {
@@ -307,20 +298,12 @@ TUNED: dict[str, dict[str, Settings]] = {
     "rloo": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),
         "Acrobot-v1": dict(total_steps=1_000_000, num_envs=8, lr=1e-2, whiten="batch"),
-        "MountainCar-v0": dict(
-            total_steps=1_000_000, num_steps=200, lr=3e-3, whiten="batch", normalise_obs=True
-        ),
+        "MountainCar-v0": ROUND | dict(total_steps=1_000_000, num_steps=200, whiten="batch"),
         "Pendulum-v1": dict(
             total_steps=1_000_000, num_steps=200, lr=2e-2, gamma=0.95, whiten="batch"
         ),
-        "MountainCarContinuous-v0": dict(
-            total_steps=300_000,
-            num_envs=8,
-            num_steps=999,
-            lr=3e-3,
-            whiten="batch",
-            normalise_obs=True,
-        ),
+        "MountainCarContinuous-v0": ROUND
+        | dict(total_steps=300_000, num_envs=8, num_steps=999, whiten="batch"),
         "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=5e-3, whiten="batch"),
     },
     "dqn": {
