@@ -45,7 +45,7 @@ HILL: Settings = dict(
 """Of the same on MountainCar: tries that last reach the hill."""
 
 BRICKS: Settings = dict(
-    total_steps=1_000_000,
+    total_steps=500_000,
     num_envs=16,
     num_gradients=2,
     batch_size=64,
@@ -58,8 +58,24 @@ BRICKS: Settings = dict(
 )
 """Of the same on Breakout-MinAtar."""
 
-ROAD: Settings = BRICKS | dict(total_steps=500_000, n_step=1)
-"""Of the same on Freeway-MinAtar, where returns of several steps hold what tries cost."""
+BRICK_VALUES: Settings = BRICKS | dict(value_min=0.0, value_max=10.0)
+"""Of learners of whole distributions on a support there."""
+
+ROAD: Settings = BRICKS | dict(n_step=1, lr=2e-3, layer_norm=True)
+"""Of learners of action values on Freeway-MinAtar, where returns of several steps hold what tries
+cost."""
+
+ROAD_VALUES: Settings = BRICKS | dict(n_step=1, lr=5e-4, value_min=0.0, value_max=4.0)
+"""Of learners of whole distributions on a support there."""
+
+VALUES: dict[str, Settings] = {
+    "CartPole-v1": BALANCE,
+    "Acrobot-v1": SWING,
+    "MountainCar-v0": HILL,
+    "Breakout-MinAtar": BRICKS,
+    "Freeway-MinAtar": ROAD,
+}
+"""All of those, as they stand."""
 
 SWING_UP: Settings = dict(
     total_steps=20_000, hidden_sizes=(64, 64), batch_size=128, num_gradients=4
@@ -306,38 +322,35 @@ TUNED: dict[str, dict[str, Settings]] = {
         | dict(total_steps=300_000, num_envs=8, num_steps=999, whiten="batch"),
         "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=5e-3, whiten="batch"),
     },
-    "dqn": {
-        "CartPole-v1": BALANCE,
-        "Acrobot-v1": SWING,
+    "dqn": VALUES
+    | {
         "MountainCar-v0": HILL | dict(lr=3e-3, anneal_lr=True),
-        "Breakout-MinAtar": BRICKS,
-        "Freeway-MinAtar": ROAD | dict(lr=2e-3, layer_norm=True),
+        "Breakout-MinAtar": BRICKS | dict(total_steps=1_000_000),
     },
-    "double_dqn": {
-        "CartPole-v1": BALANCE,
-        "Acrobot-v1": SWING,
-        "MountainCar-v0": HILL,
-        "Breakout-MinAtar": BRICKS | dict(total_steps=500_000),
-    },
+    "double_dqn": VALUES,
     "c51": {
         "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
         "Acrobot-v1": SWING | dict(value_min=-34.0, value_max=0.0),  # 1 / (1 − 0.97) costs
         "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
+        "Breakout-MinAtar": BRICK_VALUES,
+        "Freeway-MinAtar": ROAD_VALUES,
     },
     "qr_dqn": {
         "CartPole-v1": BALANCE | dict(num_quantiles=10, hidden_sizes=(128, 128)),
         "Acrobot-v1": SWING | dict(num_quantiles=25),
         "MountainCar-v0": HILL,
+        "Breakout-MinAtar": BRICKS | dict(num_quantiles=25),
+        "Freeway-MinAtar": ROAD | dict(num_quantiles=25),
     },
-    "iqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
-    "munchausen_dqn": {"CartPole-v1": BALANCE, "Acrobot-v1": SWING, "MountainCar-v0": HILL},
+    "iqn": VALUES,
+    "munchausen_dqn": VALUES,
     "rainbow": {
         "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
         "Acrobot-v1": SWING
         | dict(gamma=0.98, lr=5e-4, value_min=-50.0, value_max=0.0, exploration="epsilon"),
         "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0, exploration="epsilon"),
-        "Breakout-MinAtar": BRICKS | dict(total_steps=500_000, value_min=0.0, value_max=10.0),
-        "Freeway-MinAtar": ROAD | dict(lr=5e-4, hidden_sizes=(128,), value_min=0.0, value_max=4.0),
+        "Breakout-MinAtar": BRICK_VALUES,
+        "Freeway-MinAtar": ROAD_VALUES | dict(hidden_sizes=(128,)),
     },
     "ddpg": {
         "Pendulum-v1": SWING_UP,

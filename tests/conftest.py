@@ -2,14 +2,11 @@
 
 import os
 
+from tests.compiler import flags
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores: one thread for each
     os.environ.setdefault("NPROC", "1")
-# Nearly all of the suite's time is the compiler's: it does no more than it must.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 "
-    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
-)
+os.environ.setdefault("XLA_FLAGS", flags(0))
 
 import jax  # after the environment is set: it reads it when it starts
 import pytest

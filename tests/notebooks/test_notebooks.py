@@ -5,6 +5,7 @@ import re
 import pytest
 
 from notebooks.execute import FOLDER, NOTEBOOKS, executed, read
+from tests.compiler import flags
 
 LARGEST_OUTPUT = 50_000  # characters
 
@@ -74,6 +75,7 @@ def test_a_notebook_runs_from_first_to_last(name, monkeypatch):
     """The kernel is a process of its own, which sees of the tests' settings the environment's."""
     monkeypatch.setenv("NOTEBOOK_SMALL", "1")
     monkeypatch.setenv("NPROC", "1")
+    monkeypatch.setenv("XLA_FLAGS", flags(1))
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
     before, after = read(name), executed(name)

@@ -14,9 +14,6 @@ from jaxrl.zoo import ZOO, entry
 from tests.zoo.keys import PLAIN, USED, noted
 from tests.zoo.worlds import CHOICE, FORCE, drift
 
-FULL = {"xla_backend_optimization_level": 3}
-"""What users compile with, and programs that run longer than they take to compile."""
-
 SIZES = {
     "num_envs": 4,
     "num_steps": 6,

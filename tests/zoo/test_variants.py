@@ -15,8 +15,8 @@ import pytest
 from jaxrl import make_train
 from jaxrl.types import Discrete
 from jaxrl.zoo import entry
+from tests.compiler import FULL
 from tests.zoo.cases import (
-    FULL,
     KINDS,
     MEMORY,
     NUM_UPDATES,
