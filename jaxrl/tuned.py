@@ -58,14 +58,14 @@ BRICKS: Settings = dict(
 )
 """Of the same on Breakout-MinAtar."""
 
-BRICK_VALUES: Settings = BRICKS | dict(value_min=0.0, value_max=10.0)
+BRICK_SUPPORT: Settings = BRICKS | dict(value_min=0.0, value_max=10.0)
 """Of learners of whole distributions on a support there."""
 
 ROAD: Settings = BRICKS | dict(n_step=1, lr=2e-3, layer_norm=True)
 """Of learners of action values on Freeway-MinAtar, where returns of several steps hold what tries
 cost."""
 
-ROAD_VALUES: Settings = BRICKS | dict(n_step=1, lr=5e-4, value_min=0.0, value_max=4.0)
+ROAD_SUPPORT: Settings = BRICKS | dict(n_step=1, lr=5e-4, value_min=0.0, value_max=4.0)
 """Of learners of whole distributions on a support there."""
 
 VALUES: dict[str, Settings] = {
@@ -75,7 +75,7 @@ VALUES: dict[str, Settings] = {
     "Breakout-MinAtar": BRICKS,
     "Freeway-MinAtar": ROAD,
 }
-"""All of those, as they stand."""
+"""Environment -> what learners of action values share there."""
 
 SWING_UP: Settings = dict(
     total_steps=20_000, hidden_sizes=(64, 64), batch_size=128, num_gradients=4
@@ -332,12 +332,12 @@ TUNED: dict[str, dict[str, Settings]] = {
         "CartPole-v1": BALANCE | dict(value_min=0.0, value_max=60.0),
         "Acrobot-v1": SWING | dict(value_min=-34.0, value_max=0.0),  # 1 / (1 − 0.97) costs
         "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
-        "Breakout-MinAtar": BRICK_VALUES,
-        "Freeway-MinAtar": ROAD_VALUES,
+        "Breakout-MinAtar": BRICK_SUPPORT,
+        "Freeway-MinAtar": ROAD_SUPPORT,
     },
     "qr_dqn": {
         "CartPole-v1": BALANCE | dict(num_quantiles=10, hidden_sizes=(128, 128)),
-        "Acrobot-v1": SWING | dict(num_quantiles=25),
+        "Acrobot-v1": SWING | dict(num_quantiles=25, layer_norm=True),
         "MountainCar-v0": HILL,
         "Breakout-MinAtar": BRICKS | dict(num_quantiles=25),
         "Freeway-MinAtar": ROAD | dict(num_quantiles=25),
@@ -349,8 +349,8 @@ TUNED: dict[str, dict[str, Settings]] = {
         "Acrobot-v1": SWING
         | dict(gamma=0.98, lr=5e-4, value_min=-50.0, value_max=0.0, exploration="epsilon"),
         "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0, exploration="epsilon"),
-        "Breakout-MinAtar": BRICK_VALUES,
-        "Freeway-MinAtar": ROAD_VALUES | dict(hidden_sizes=(128,)),
+        "Breakout-MinAtar": BRICK_SUPPORT,
+        "Freeway-MinAtar": ROAD_SUPPORT | dict(hidden_sizes=(128,)),
     },
     "ddpg": {
         "Pendulum-v1": SWING_UP,

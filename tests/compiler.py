@@ -10,7 +10,8 @@ def flags(level):
 
 
 SOME = {"xla_backend_optimization_level": 1}
-"""For a program that runs longer than it takes to compile: eight times faster than at level 0."""
+"""For a program that runs longer than it takes to compile: up to eight times as fast as at
+level 0."""
 
 FULL = {"xla_backend_optimization_level": 3}
 """For what is said of the programs that users run."""
