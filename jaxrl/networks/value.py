@@ -17,6 +17,7 @@ from jaxrl.formulas.value_targets import dueling
 from jaxrl.networks.core import CNN, MLP, ObsRank, activation_of, dense, flatten
 from jaxrl.networks.network import Network, content, recurrent
 from jaxrl.networks.noisy import NoisyDense, noise_like
+from jaxrl.numerics import cosine_of_half_turns
 from jaxrl.types import Array, Box, Discrete, MultiDiscrete, PyTree, Space
 
 NUM_COSINES = 64
@@ -97,7 +98,7 @@ class ValueModule(nn.Module):
     def _embedded(self, tau: Array, width: int) -> Array:
         """Levels [..., K] -> [..., K, width]: cosines, as in arXiv:1806.06923, eq. 4."""
         waves = jnp.arange(NUM_COSINES, dtype=jnp.float32).reshape((1,) * tau.ndim + (-1,))
-        cosines = jnp.cos(jnp.pi * waves * tau[..., None])
+        cosines = cosine_of_half_turns(waves * tau[..., None])
         return nn.relu(dense(width, math.sqrt(2), "tau")(cosines))
 
 
