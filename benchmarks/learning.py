@@ -136,7 +136,7 @@ ROWS = (
     Row("pqn", CARTPOLE, Reference(495.13, 500_000, "CleanRL")),
     Row("pqn", ACROBOT, Reference(-95.63, 500_000, "CleanRL")),
     Row("pqn", MOUNTAIN_CAR, Reference(-200.0, 500_000, "CleanRL", goal=-110.0)),
-    *rows("pqn", EARLY_BREAKOUT),
+    *rows("pqn", EARLY_PPO),
     *rows("ppo_penalty", LIKE_PPO | EARLY_PPO),
     *rows("impala", LIKE_A2C),
     *rows("actor_critic", LIKE_A2C),

@@ -133,6 +133,11 @@ BRIEF_WALL: Settings = dict(
 )
 """Of policies that learn once from what they did, on MinAtar."""
 
+CROWD: Settings = dict(
+    total_steps=1_000_000, num_steps=32, lr=2e-3, lam=0.65, num_epochs=2, num_minibatches=8
+)
+"""Of PQN on MinAtar."""
+
 SOFT: Settings = dict(
     num_envs=8,
     batch_size=64,
@@ -217,14 +222,8 @@ TUNED: dict[str, dict[str, Settings]] = {
             num_minibatches=4,
             hidden_sizes=(64, 64),
         ),
-        "Breakout-MinAtar": dict(
-            total_steps=1_000_000,
-            num_steps=32,
-            lr=2e-3,
-            lam=0.65,
-            num_epochs=2,
-            num_minibatches=8,
-        ),
+        "Breakout-MinAtar": CROWD,
+        "Freeway-MinAtar": CROWD,
     },
     "ppo_penalty": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-3, gamma=0.98),
