@@ -114,7 +114,7 @@ class Training:
         """The metrics of the window that ends here, and the start of the next one."""
         state, metrics = carried
         blank = jax.tree.map(jnp.zeros_like, metrics)
-        metrics = metrics | once(steps=self.steps(state.num_updates).astype(jnp.float32))
+        metrics = metrics | once(steps=self.steps(state.num_updates.astype(jnp.float32)))
         if self.evaluate_every is not None:
             result = self.score(state, 0, self.num_eval_episodes)
             count = jnp.float32(self.num_eval_episodes)

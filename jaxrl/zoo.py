@@ -25,6 +25,7 @@ from jaxrl.families.off_policy import (
     OffPolicyConfig,
     check_data,
     check_replay,
+    check_window,
     plain,
     replay,
 )
@@ -85,7 +86,9 @@ def _episodic(config: Any, env: Env, learner: Learner) -> Algorithm:
 def replayed(config: Any, env: Env, learner: Learner, around: Around = plain) -> Algorithm:
     """The off-policy loop of a configuration, with a combinator around its ring."""
     check_replay(config)
-    return off_policy(env, learner, replay(config, around), _pace(config))
+    buffer = replay(config, around)
+    check_window(config, buffer.window, "steps that a row of replay needs")
+    return off_policy(env, learner, buffer, _pace(config))
 
 
 def from_data(config: Any, learner: Learner, data: Transition) -> Algorithm:

@@ -14,7 +14,7 @@ from jaxrl.algorithms import grpo, ppo, reinforce
 from jaxrl.config import replace
 from jaxrl.envs import PROBES, probe
 from jaxrl.families.policy import ActorCritic
-from jaxrl.train import Evaluation
+from jaxrl.train import Carried, Evaluation
 from tests.sentences import hold_sentence
 
 KEY = jax.random.key(0)
@@ -87,6 +87,13 @@ def test_the_budget_is_whole_updates_and_reported() -> None:
     assert made(steps=32).total_steps == 32
     state, metrics = jax.eval_shape(training, KEY)
     assert metrics["steps"].total.shape == (3,) and state.num_updates.shape == ()
+
+
+def test_more_steps_are_counted_than_an_integer_holds() -> None:
+    training = made(steps=3_000_000_000)
+    state, metrics = training.begin(KEY)
+    late = state._replace(num_updates=jnp.int32(training.num_updates))
+    assert training.close(Carried(late, metrics))[1]["steps"].mean == 3e9
 
 
 def test_a_state_goes_on_up_to_the_budget() -> None:

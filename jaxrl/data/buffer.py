@@ -52,3 +52,4 @@ class Buffer(NamedTuple):
     # reached is still there; a terminated row may be whole without it
     margin: Callable[[int, int], "Buffer"] = placeless  # k, j -> the same buffer, which draws none
     # of each environment's k newest and j oldest rows
+    window: int = 1  # steps of an environment by which one row of it may be drawn

@@ -96,6 +96,7 @@ def hindsight(
             lambda state, aim: _whole(inner, state, aim),
             lambda state, aim: inner.reached(state, aim.place) & _whole(inner, state, aim),
             margin,
+            inner.window,
         )
 
     return margin(0, 0)

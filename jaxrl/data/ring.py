@@ -131,6 +131,7 @@ def ring(capacity: int, num_envs: int, choose: Callable[[int], Choice]) -> Buffe
             _whole,
             _whole,
             margin,
+            newest + oldest + 1,
         )
 
     return margin(0, 0)

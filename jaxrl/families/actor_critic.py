@@ -15,6 +15,7 @@ from jaxrl.families.policy import ActorCritic
 from jaxrl.families.temperature import Temperature
 from jaxrl.families.value_head import Head, beyond
 from jaxrl.networks import Network, action_mask, masked
+from jaxrl.numerics import select
 from jaxrl.optim.optimizer import Optimizer
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Scalar, once
 
@@ -38,6 +39,13 @@ class Conduct(NamedTuple):
     # noise, α -> loss [B], mean log-probability of actions at s [B]
 
 
+class Lingered(NamedTuple):
+    """The noise of an episode's last step, and whether there was one."""
+
+    noise: Array
+    begun: Array
+
+
 def lingering(conduct: Conduct, memory: Scalar) -> Conduct:
     """The same conduct, whose noise of acting is correlated from step to step.
 
@@ -52,11 +60,17 @@ def lingering(conduct: Conduct, memory: Scalar) -> Conduct:
     """
 
     def act(output: Array, noise: PyTree, carry: PyTree) -> tuple[Array, PyTree]:
-        if noise is not None:
-            carry = memory * carry + jnp.sqrt(1 - jnp.square(memory)) * noise
-        return conduct.act(output, None if noise is None else carry, ())[0], carry
+        if noise is None:
+            return conduct.act(output, None, ())[0], carry
+        kept = memory * carry.noise + jnp.sqrt(1 - jnp.square(memory)) * noise
+        noise = select(carry.begun, kept, noise)
+        return conduct.act(output, noise, ())[0], Lingered(noise, jnp.ones_like(carry.begun))
 
-    return conduct._replace(act=act, carry=lambda key, num_envs: conduct.noise(key, (num_envs,)))
+    def carry(key: Array, num_envs: int) -> Lingered:
+        like = jax.eval_shape(lambda: conduct.noise(key, (num_envs,)))
+        return Lingered(jnp.zeros(like.shape, like.dtype), jnp.zeros(num_envs, bool))
+
+    return conduct._replace(act=act, carry=carry)
 
 
 class Parts(NamedTuple):

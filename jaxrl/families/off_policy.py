@@ -1,5 +1,6 @@
 """What off-policy configurations share: fields, the replay they ask for, target networks."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -66,13 +67,15 @@ def in_sequences(config: Any) -> bool:
 def importance(config: Any, setting: Setting, state: LearnerState, weight: Array) -> Array:
     """Weights 1 / (N p) to the power β, which rises to 1 in the course of training.
 
-    The weights come divided by the greatest of the batch, which then remains 1.
+    The weights come divided by the greatest of the batch, which then remains 1; a row that does
+    not count, at weight 0, never does.
     Reference: Schaul et al. 2016, arXiv:1511.05952, section 3.4.
     """
     if config.replay == "uniform":
         return weight
     start = config.importance_exponent
-    return weight ** (start + (1 - start) * progress(state, setting))
+    power = start + (1 - start) * progress(state, setting)
+    return (weight > 0) * weight**power
 
 
 def followed(
@@ -90,12 +93,7 @@ def followed(
 
 def check_replay(config: Any) -> None:
     """Sizes of an off-policy configuration that must fit each other: one sentence if not."""
-
-    def demand(holds: bool, field: str, what: str) -> None:
-        if not holds:
-            came = getattr(config, field)
-            raise ValueError(f"{title(config)}.{field} must {what}, not {came!r}")
-
+    demand = functools.partial(_demand, config)
     field, length = "n_step", config.n_step
     if in_sequences(config):
         field, length = "sequence_length", config.sequence_length
@@ -103,15 +101,23 @@ def check_replay(config: Any) -> None:
         demand(config.burn_in < length, "burn_in", f"be less than sequence_length = {length}")
         learnt = length - config.burn_in
         demand(config.n_step <= learnt, "n_step", f"be at most the {learnt} steps after burn_in")
+    check_window(config, length, field)
+
+
+def check_window(config: Any, length: int, what: str) -> None:
+    """Whether replay can be drawn from where a row needs `length` steps: one sentence if not."""
     rows = -(-config.learning_starts // config.num_envs)
-    window = f"num_envs × {field} = {config.num_envs * length}"
-    demand(rows >= length, "learning_starts", f"fill a window of {window} steps")
-    ready = (rows - length + 1) * config.num_envs
-    demand(config.batch_size <= ready, "batch_size", f"be at most the {ready} rows of warm-up")
+    window = f"num_envs × {what} = {config.num_envs * length}"
+    _demand(config, rows >= length, "learning_starts", f"fill a window of {window} steps")
+    ready, size = (rows - length + 1) * config.num_envs, config.batch_size
+    _demand(config, size <= ready, "batch_size", f"be at most the {ready} rows of warm-up")
     room = config.capacity - config.num_envs * length
-    demand(
-        config.batch_size <= room, "capacity", f"hold batch_size = {config.batch_size} and {window}"
-    )
+    _demand(config, size <= room, "capacity", f"hold batch_size = {size} and {window}")
+
+
+def _demand(config: Any, holds: bool, field: str, what: str) -> None:
+    if not holds:
+        raise ValueError(f"{title(config)}.{field} must {what}, not {getattr(config, field)!r}")
 
 
 def check_data(config: Any, num_steps: int, num_envs: int) -> None:

@@ -90,14 +90,15 @@ def boltzmann(values: Array, noise: Array, temperature: Scalar, mask: Array | No
 def boltzmann_prob(values: Array, temperature: Scalar, mask: Array | None = None) -> Array:
     """Probabilities of `boltzmann`.
 
-        π(a | s) = exp(Q(s, a) / τ) / Σ exp(Q / τ) over the legal actions
+        π(a | s) = exp(Q(s, a) / τ) / Σ exp(Q / τ) over the legal actions, and 0 if there is none
 
     Returns: [..., A].
     Reference: Sutton & Barto 2018, eq. 13.2.
     """
     mask = checks.optional_flag(checks.sequence(values=values), mask=mask)
     checks.fits((), temperature=temperature)
-    return jax.nn.softmax(legal(values / temperature, mask))
+    over = ~mask.any(-1, keepdims=True)
+    return jnp.where(over, 0.0, jax.nn.softmax(legal(values / temperature, mask | over)))
 
 
 def top_k(values: Array, noise: Array, k: int, mask: Array | None = None) -> Array:

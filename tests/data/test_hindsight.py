@@ -14,6 +14,7 @@ from jaxrl.envs import bit_flip, goal_cost, goal_reached
 from jaxrl.train import make_train, with_replay
 from tests.data.history import NUM_ENVS, drawn, fed, origin, past
 from tests.oracles import replay
+from tests.sentences import hold_sentence
 
 NUM_ROWS, NUM_GOALS, HORIZON, GAMMA = 10, 3, 4, 0.9
 INNER = uniform(29, NUM_ENVS)
@@ -224,6 +225,19 @@ def test_bits_are_flipped_after_hindsight():
 def test_bits_are_flipped_after_hindsight_alone():
     plain, seeing = map(score, flipper(10, 20_000))
     assert plain < -9 and seeing > -5.5
+
+
+@pytest.mark.parametrize(
+    ("num_bits", "told"), [(126, True), (125, True), (119, True), (118, False)]
+)
+def test_warm_up_must_fill_the_horizon(num_bits, told):
+    """125 steps of each of 8 environments, and 64 rows to draw from them."""
+    if told:
+        with pytest.raises(ValueError, match=r"dqn\.(learning_starts|batch_size) must") as error:
+            flipper(num_bits, 2000)
+        hold_sentence(str(error.value))
+    else:
+        flipper(num_bits, 2000)
 
 
 def test_only_replay_can_have_a_combinator():

@@ -135,6 +135,16 @@ def test_noise_is_a_stationary_process(memory):
         np.testing.assert_allclose((x[lag:] * x[:-lag]).mean(), memory**lag, atol=0.03)
 
 
+def test_each_episode_begins_with_noise_of_its_own():
+    white = deterministic(span(replayed.BOX), PLAIN, Smoothing(0.0, 0.0))
+    conduct, output = lingering(white, 0.9), jnp.zeros((3, 2))
+    blank = conduct.carry(jax.random.key(0), 3)
+    for seed in (1, 2):
+        noise = conduct.noise(jax.random.key(seed), (3,))
+        action, _ = conduct.act(output, noise, blank)
+        np.testing.assert_array_equal(action, white.act(output, noise, ())[0])
+
+
 def test_acting_greedily_keeps_the_noise():
     conduct = lingering(deterministic(span(replayed.BOX), PLAIN, Smoothing(0.0, 0.0)), 0.5)
     carry = conduct.carry(jax.random.key(0), 3)

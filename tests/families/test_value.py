@@ -12,9 +12,11 @@ import pytest
 from jaxrl import make_train
 from jaxrl.algorithms import dqn
 from jaxrl.config import replace
-from jaxrl.families import off_policy
+from jaxrl.data import Experience
+from jaxrl.families import off_policy, value_target
+from jaxrl.families.value_head import implicit_head, scalar_head
 from jaxrl.networks.value import Chance
-from jaxrl.types import LearnerState
+from jaxrl.types import LearnerState, MaskedObs
 from tests.families import drift, oracle, replayed
 from tests.oracles import distributional, selection, value_losses, value_targets
 from tests.sentences import hold_sentence
@@ -235,6 +237,27 @@ def test_the_target_network_follows_in_its_own_time():
     np.testing.assert_allclose(oracle.flat(new.target), expected, rtol=1e-5)
 
 
+RULES = {
+    "max": value_target.max_rule,
+    "double": value_target.double_rule,
+    "munchausen": value_target.munchausen_rule(0.3, 0.9, -1.0),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("head", [scalar_head(1.0), implicit_head(1.0)], ids=["scalar", "quantile"])
+def test_an_end_without_a_legal_action_is_worth_its_reward(rule, head):
+    numbers = jnp.tile(jnp.array([[[3.0], [-1.0]]]), (2, 1, head.size or 4))
+    before, after = jnp.ones((2, 2), bool), jnp.array([[True, True], [False, False]])
+    obs, next_obs = (MaskedObs(jnp.zeros((2, 1)), mask) for mask in (before, after))
+    told = jnp.zeros(2, jnp.int32), (), jnp.array([2.0, 1.0]), jnp.array([0.9, 0.0])
+    data = Experience(obs, *told, next_obs)
+    look = value_target.Look(lambda: numbers, lambda: numbers, lambda: numbers)
+    target = np.asarray(head.mean(rule(head, look, data)))
+    bonus = 0.3 * 0.9 * np.log(1 / (1 + np.exp(-4 / 0.3))) if rule is RULES["munchausen"] else 0.0
+    np.testing.assert_allclose(target, [2.0 + 0.9 * 3.0 + bonus, 1.0 + bonus], atol=1e-5)
+
+
 def test_importance_rises_to_full_weight():
     config = replace(CONFIG, replay="proportional", importance_exponent=0.4)
     setting = drift.setting(drift.drift(), None, NUM_UPDATES)
@@ -243,6 +266,8 @@ def test_importance_rises_to_full_weight():
         state = LearnerState((), (), jnp.int32(done))
         found = off_policy.importance(config, setting, state, weight)
         np.testing.assert_allclose(found, np.array([0.2, 1.0]) ** power, rtol=1e-6)
+    start = replace(config, importance_exponent=0.0), setting, LearnerState((), (), jnp.int32(0))
+    np.testing.assert_array_equal(off_policy.importance(*start, jnp.array([0.0, 0.2])), [0, 1])
     plain = replace(config, replay="uniform")
     assert off_policy.importance(plain, setting, state, weight) is weight
 

@@ -76,6 +76,14 @@ def test_no_illegal_action_is_ever_chosen(tempting):
         near(prob[~NOT_BEST], np.zeros(2))
 
 
+def test_where_no_action_is_legal_none_is_probable():
+    values, mask = VALUES[None], jnp.zeros((1, NUM_ACTIONS), bool)
+    for prob in (selection.epsilon_greedy_prob, selection.boltzmann_prob):
+        np.testing.assert_array_equal(prob(values, 0.5, mask), np.zeros((1, NUM_ACTIONS)))
+        gradient = jax.grad(lambda v, prob=prob: prob(v, 0.5, mask).sum())(values)
+        np.testing.assert_array_equal(gradient, np.zeros((1, NUM_ACTIONS)))
+
+
 def test_a_hopeless_legal_action_is_better_than_an_illegal_one():
     values, mask = array([5.0, -np.inf, 1.0]), jnp.array([[False, True, False]])
     noise = jnp.zeros((1, 3))
