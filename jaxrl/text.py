@@ -55,6 +55,7 @@ class Answers(NamedTuple):
     reward: Array  # [P, G]
     step_reward: Array | None  # of each token, [T, P, G], where the method asks for it
     greedy_reward: Array | None  # that of the greedy response, [P, 1], where the method asks for it
+    greedy_length: Array | None  # and how many tokens that has
     valid: Array  # whether there is a group to learn from, [P], bool
 
 

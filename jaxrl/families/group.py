@@ -74,6 +74,7 @@ class Batch(NamedTuple):
     advantage: Array
     weight: Array
     ref_log_prob: Array | None
+    said_log_prob: Array | None  # of the policy that spoke, where it matters how far that is
 
 
 def group_learner(parts: Parts) -> Learner:
@@ -121,16 +122,17 @@ def arranged(parts: Parts, state: LearnerState, data: Answers) -> tuple[Batch, P
     behaviour = jnp.where(mask, response.log_prob, 0.0)
     num_parts = parts.passes.num_minibatches * parts.num_microbatches
     ref_log_prob, old, weight = None, behaviour, jnp.ones_like(behaviour)
+    said = None if parts.drop_kl is None else behaviour
     if parts.penalty is not None:
         ref_log_prob = prompts_last(read_in_parts(parts.voice, state.target, text, num_parts))
     if parts.correction is not None:
         old = prompts_last(read_in_parts(parts.voice, state.params, text, num_parts))
         weight = parts.correction(old, behaviour, mask)
     reward = rewarded(parts, data, ref_log_prob)
-    judged = Judged(reward, mask, data.greedy_reward, data.prompts.index)
+    judged = Judged(reward, mask, greedily_rewarded(parts, data), data.prompts.index)
     advantage, slots = parts.advantage(state.slots, judged)
     advantage = jnp.where(mask, advantage, 0.0)
-    learnt = prompts_first((mask, old, advantage, weight, ref_log_prob))
+    learnt = prompts_first((mask, old, advantage, weight, ref_log_prob, said))
     return Batch(text._replace(mask=learnt[0]), *learnt[1:]), slots
 
 
@@ -141,14 +143,25 @@ def rewarded(parts: Parts, data: Answers, ref_log_prob: Array | None) -> Array:
     """
     mask, penalty = data.response.mask, parts.penalty
     score = data.reward if data.step_reward is None else jnp.zeros_like(data.reward)
-    if parts.bonus is not None:
-        score += parts.bonus(lengths(data.response))
+    score += lengthened(parts, lengths(data.response))
     said = ref = jnp.zeros(mask.shape)
     coef = 0.0
     if penalty is not None and penalty.divergence is None and ref_log_prob is not None:
         said, ref, coef = data.response.log_prob, ref_log_prob, penalty.coef
     reward = kl_reward(score, said, ref, mask, coef)
     return reward if data.step_reward is None else reward + data.step_reward
+
+
+def greedily_rewarded(parts: Parts, data: Answers) -> Array | None:
+    """What greedy responses are worth, by the same rule for their length, [P, 1]."""
+    if data.greedy_reward is None or data.greedy_length is None:
+        return None
+    return data.greedy_reward + lengthened(parts, data.greedy_length)
+
+
+def lengthened(parts: Parts, length: Array) -> Array:
+    """What responses get for their length."""
+    return jnp.zeros(length.shape) if parts.bonus is None else parts.bonus(length)
 
 
 NUMBERS = ("policy_loss", "entropy", "approx_kl", "clip_fraction", "clip_low", "clip_high")
@@ -169,14 +182,15 @@ def part_loss(
     parts: Parts, params: PyTree, batch: Batch, counts: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     """What some rows add to the loss, and to the means of the diagnostics."""
-    text, old, advantage, weight, ref_log_prob = prompts_last(batch)
+    text, old, advantage, weight, ref_log_prob, said = prompts_last(batch)
     mask = text.mask
     log_prob, entropy = parts.voice.read(params, batch.text)
     log_ratio = parts.ratio(log_prob, old, mask)
     bounds = parts.bounds(old)
     surrogate = weight * parts.surrogate(log_prob, log_ratio, advantage, bounds)
-    if parts.drop_kl is not None:
-        surrogate *= off_policy_mask(advantage, log_ratio, mask, parts.drop_kl)
+    if parts.drop_kl is not None and said is not None:
+        drift = token_log_ratio(log_prob, said, mask)
+        surrogate *= off_policy_mask(advantage, drift, mask, parts.drop_kl)
     clipped = 1 - not_clipped(log_ratio, advantage, *bounds)
     numbers = [surrogate, entropy, k3(-token_log_ratio(log_prob, old, mask))]
     low, high = (jnp.where(sign, clipped, 0.0) for sign in (advantage < 0, advantage > 0))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxrl.data import permutation
 from jaxrl.loops.acting import Episode, guarded
-from jaxrl.text import Answers, Prompts, Response, Task, take, unequal
+from jaxrl.text import Answers, Prompts, Response, Task, lengths, take, unequal
 from jaxrl.types import Algorithm, Array, Average, Learner, LearnerState, Metrics, PyTree, once
 
 
@@ -114,6 +114,8 @@ def check(task: Task, plan: Plan) -> None:
         )
     if plan.stepwise and task.step_reward is None:
         raise ValueError("the task must have a step_reward for a method that learns from steps")
+    if plan.stepwise and task.judge is not None:
+        raise ValueError("the task must have no judge for a method that learns from steps")
 
 
 def drawn(key: Array, order_key: Array, count: Array, plan: Plan, num: int) -> Array:
@@ -139,10 +141,10 @@ def answered(
     response, reward, tokens = reply(noise)
     steps = task.step_reward if plan.stepwise else None
     step_reward = None if steps is None else scored(steps, prompts, response, of_tokens=True)
-    greedy_reward = None
+    greedy_reward = greedy_length = None
     if plan.greedy:
-        _, greedy_reward, more = reply(None)
-        tokens += more
+        greedy, greedy_reward, more = reply(None)
+        greedy_length, tokens = lengths(greedy), tokens + more
     sums = Tally(
         jnp.float32(reward.size),
         reward.sum(),
@@ -153,7 +155,8 @@ def answered(
         tokens,
     )
     valid = jnp.ones(plan.num_prompts, bool)
-    return Answers(prompts, response, reward, step_reward, greedy_reward, valid), sums
+    greedily = greedy_reward, greedy_length
+    return Answers(prompts, response, reward, step_reward, *greedily, valid), sums
 
 
 def scored(

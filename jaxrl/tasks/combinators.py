@@ -14,7 +14,8 @@ from jaxrl.types import Array, PyTree, Scalar
 
 
 def overlong(task: Task, cache: Scalar, max_length: Scalar | None = None) -> Task:
-    """DAPO's soft punishment on top of a task's reward; of the steps, the last one bears it.
+    """DAPO's soft punishment on top of a task's reward, and its judge's if it has one; of the
+    steps, the last one bears it.
 
     Args:
       cache: the last tokens, over which the punishment grows.
@@ -26,14 +27,18 @@ def overlong(task: Task, cache: Scalar, max_length: Scalar | None = None) -> Tas
     def penalty(response: Response) -> Array:
         return soft_overlong_penalty(lengths(response), longest, cache)
 
-    def reward(prompts: Prompts, response: Response) -> Array:
-        return task.reward(prompts, response) + penalty(response)
+    def punished(reward: Reward) -> Reward:
+        return lambda prompts, response: reward(prompts, response) + penalty(response)
 
     def step_reward(prompts: Prompts, response: Response) -> Array:
         paid = jnp.where(last(response), penalty(response)[None], 0.0)
         return paid if steps is None else steps(prompts, response) + paid
 
-    return task._replace(reward=reward, step_reward=steps and step_reward)
+    return task._replace(
+        reward=punished(task.reward),
+        step_reward=steps and step_reward,
+        judge=task.judge and punished(task.judge),
+    )
 
 
 def weighted(task: Task, rewards: Mapping[str, tuple[Reward, Scalar]]) -> Task:
@@ -41,7 +46,7 @@ def weighted(task: Task, rewards: Mapping[str, tuple[Reward, Scalar]]) -> Task:
 
         R = Σᵢ wᵢ Rᵢ
 
-    There is no reward of steps any more.
+    There is no reward of steps any more, and no judge.
 
     Args:
       rewards: by name, a function of prompts and response, -> [P, G], and its weight.
@@ -55,7 +60,7 @@ def weighted(task: Task, rewards: Mapping[str, tuple[Reward, Scalar]]) -> Task:
             total += weight * fitting(name, part(prompts, response), response)
         return total
 
-    return task._replace(reward=reward, step_reward=None)
+    return task._replace(reward=reward, step_reward=None, judge=None)
 
 
 def fitting(name: str, reward: Array, response: Response) -> Array:

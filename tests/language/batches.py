@@ -64,6 +64,7 @@ def answers():
         jnp.array(reward),
         jnp.array(np.where(mask, chance.random(shape), 0.0).astype(np.float32)),
         jnp.array(chance.integers(0, 2, (NUM_PROMPTS, 1)).astype(np.float32)),
+        jnp.arange(1, NUM_PROMPTS + 1)[:, None],
         jnp.ones(NUM_PROMPTS, bool),
     )
 

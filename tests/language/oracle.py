@@ -60,6 +60,7 @@ class Facts:
         self.index = np.asarray(answers.prompts.index)
         self.steps = np.asarray(answers.step_reward, np.float64)
         self.greedy = np.asarray(answers.greedy_reward, np.float64)
+        self.greedy_length = np.asarray(answers.greedy_length, np.float64)
         self.ratio = token_log_ratio(log_prob, self.old, self.mask)
         self.fixed_ratio = token_log_ratio(fixed, self.old, self.mask)
         self.apart = token_log_ratio(log_prob, reference, self.mask)

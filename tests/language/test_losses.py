@@ -11,7 +11,11 @@ from jax.flatten_util import ravel_pytree
 from jaxrl.algorithms import lm_grpo
 from jaxrl.language_zoo import LANGUAGE
 from tests.language import batches
-from tests.language.oracle import METHODS, Facts, clipped, log_probs, relative
+from tests.language.oracle import METHODS, Facts, clipped, gradient_of, log_probs, relative
+from tests.oracles.groups import greedy_advantage
+from tests.oracles.ratios import off_policy_mask, truncated_weight
+from tests.oracles.reduce import sequence_mean
+from tests.oracles.shaping import soft_overlong_penalty
 
 STEP = 1e-5
 
@@ -49,6 +53,29 @@ def test_value_and_gradient_are_the_oracles(name):
     slope = sum(np.vdot(gradient[n], direction()[n]) for n in gradient)
     np.testing.assert_allclose(slope, (forward - back) / (2 * STEP), rtol=2e-4, atol=2e-5)
     assert np.isfinite(list(numbers.values())).all()
+
+
+def test_what_is_dropped_is_far_from_who_spoke():
+    """And not from the policy of now, to which a correction refers the ratios."""
+    now, x, limit = batches.policies()[1], facts("lm_grpo"), 0.02
+    changes = {"correction": "token", "kl_coef": None}
+    value = batches.evaluated("lm_grpo", now, now=now, drop_kl=limit, **changes)[0]
+    advantage, weight = relative(x), truncated_weight(x.ratio, 2.0)
+    keep = off_policy_mask(advantage, x.ratio, x.mask, limit)
+    assert keep.any() and not keep[x.mask].all()
+    np.testing.assert_allclose(value, sequence_mean(-weight * advantage * keep, x.mask), rtol=2e-5)
+
+
+def test_greedy_responses_pay_for_their_length_too():
+    x, now = facts("lm_remax"), batches.policies()[1]
+    value = batches.evaluated("lm_remax", now, overlong_cache=2)[0]
+    reward, greedy = (
+        score + soft_overlong_penalty(length, batches.NUM_TOKENS, 2)
+        for score, length in ((x.reward, x.length), (x.greedy, x.greedy_length))
+    )
+    wanted = gradient_of(x, x.spread(greedy_advantage(reward, greedy)))
+    assert not np.allclose(wanted, METHODS["lm_remax"](x))
+    np.testing.assert_allclose(value, wanted, rtol=2e-5)
 
 
 def test_the_clip_binds_here():

@@ -37,7 +37,7 @@ def answers(reward, first):
     prompts = Prompts(jnp.stack([name, name]), jnp.ones((2, P), bool), name, (name,))
     response = Response(timed, timed >= 0, timed.astype(jnp.float32), jnp.ones((P, G), bool))
     greedy = name[:, None].astype(jnp.float32)
-    return Answers(prompts, response, reward, None, greedy, jnp.ones(P, bool))
+    return Answers(prompts, response, reward, None, greedy, name[:, None], jnp.ones(P, bool))
 
 
 @functools.cache
@@ -327,6 +327,9 @@ def test_other_mistakes_are_told_too():
     with pytest.raises(ValueError, match="the task must have a step_reward"):
         blind = task._replace(step_reward=None)
         make_language_train(language_config("lm_grpo_steps", num_prompts=4), blind)
+    with pytest.raises(ValueError, match="the task must have no judge for a method that learns"):
+        judged = task._replace(judge=task.reward)
+        make_language_train(language_config("lm_grpo_steps", num_prompts=4), judged)
     wrong = task._replace(reward=lambda prompts, response: jnp.zeros(3))
     training = make_language_train(
         language_config("lm_grpo", num_prompts=4), wrong, model=tiny_model()

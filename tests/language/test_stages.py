@@ -107,7 +107,7 @@ class OneResponse:
         said = Response(jnp.zeros(shape, jnp.int32), mask, old, ended)
         one = jnp.zeros((1, 1), jnp.int32)
         prompts = Prompts(one, one == 0, one[0])
-        self.data = Answers(prompts, said, jnp.ones((1, 1)), None, None, jnp.ones(1, bool))
+        self.data = Answers(prompts, said, jnp.ones((1, 1)), None, None, None, jnp.ones(1, bool))
         config = lm_ppo.Config(num_prompts=1, group_size=1, num_minibatches=1, ddof=1)
         parts = lm_ppo.parts(config, stages.SETTING)
         voice = parts.voice._replace(read=lambda params, text: (ref, ref))

@@ -54,6 +54,15 @@ def test_overlong_responses_are_punished_by_their_tokens(cache, limit):
     assert expected.min() == -1 and (expected == 0).any()
 
 
+def test_a_judge_punishes_too_and_a_sum_has_none():
+    task, prompts, response = case()
+    strict = task._replace(judge=lambda prompts, response: -task.reward(prompts, response))
+    found = jax.jit(overlong(strict, 4).judge)(prompts, response)
+    np.testing.assert_allclose(found, punishments(task.num_tokens, 4) - paid(task), atol=1e-6)
+    assert overlong(task, 4).judge is None
+    assert weighted(strict, {"own": (task.reward, 1.0)}).judge is None
+
+
 def test_the_last_step_bears_the_punishment():
     task, prompts, response = case()
     before, after = (
