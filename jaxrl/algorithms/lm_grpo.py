@@ -93,6 +93,7 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
         reduction=slots.reductions(task.num_tokens, config.group_size)[config.reduction],
         optimizer=settings.optimizer(config, setting, passes.num_steps),
         passes=passes,
+        ceiling=math.inf if config.dual_clip is None else config.dual_clip,
         num_microbatches=config.num_microbatches,
         penalty=penalty(config),
         correction=correction(config),

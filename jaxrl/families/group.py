@@ -6,6 +6,7 @@ with Â from comparing the responses to one prompt, r a ratio of tokens or of se
 before the update, and w a weight that makes up for a sampler whose policy was older still.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -56,6 +57,7 @@ class Parts(NamedTuple):
     reduction: Reduction
     optimizer: Optimizer
     passes: Passes
+    ceiling: Scalar = math.inf  # of the ratio where an answer was bad
     num_microbatches: int = 1
     penalty: Penalty | None = None
     correction: Ratio | None = None
@@ -191,7 +193,7 @@ def part_loss(
     if parts.drop_kl is not None and said is not None:
         drift = token_log_ratio(log_prob, said, mask)
         surrogate *= off_policy_mask(advantage, drift, mask, parts.drop_kl)
-    clipped = 1 - not_clipped(log_ratio, advantage, *bounds)
+    clipped = 1 - not_clipped(log_ratio, advantage, *bounds, parts.ceiling)
     numbers = [surrogate, entropy, k3(-token_log_ratio(log_prob, old, mask))]
     low, high = (jnp.where(sign, clipped, 0.0) for sign in (advantage < 0, advantage > 0))
     numbers += [low + high, low, high]

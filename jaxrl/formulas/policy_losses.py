@@ -6,6 +6,8 @@ bounding happens before the exponential: a ratio beyond its bound can neither ov
 zero gradient into NaN.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -117,18 +119,28 @@ def decoupled_surrogate(
     return weight * clipped_surrogate(log_ratio, advantage, lower, upper)
 
 
-def not_clipped(log_ratio: Array, advantage: Array, lower: Scalar, upper: Scalar) -> Array:
+def not_clipped(
+    log_ratio: Array,
+    advantage: Array,
+    lower: Scalar,
+    upper: Scalar,
+    ceiling: Scalar = math.inf,
+) -> Array:
     """Where the clipped surrogate passes its gradient on; 1 less its mean is the clip fraction.
 
-        1[(Â ≥ 0 and r ≤ u) or (Â < 0 and r ≥ l)]
+        1[(Â ≥ 0 and r ≤ u) or (Â < 0 and l ≤ r ≤ c)]
 
     The gradient of `clipped_surrogate` is this times −r Â ∇ log π.
+
+    Args:
+      ceiling: c, where the surrogate is `dual_clipped_surrogate`.
     Reference: note 003, section 1.8 (gradient forms); Schulman et al. 2017, arXiv:1707.06347.
     """
     shape = checks.sequence(log_ratio=log_ratio)
-    checks.fits(shape, advantage=advantage, lower=lower, upper=upper)
-    below, above = log_ratio >= _log(lower, log_ratio), log_ratio <= _log(upper, log_ratio)
-    return jnp.where(advantage >= 0, above, below).astype(log_ratio.dtype)
+    checks.fits(shape, advantage=advantage, lower=lower, upper=upper, ceiling=ceiling)
+    most = jnp.where(advantage >= 0, _log(upper, log_ratio), _log(ceiling, log_ratio))
+    enough = (advantage >= 0) | (log_ratio >= _log(lower, log_ratio))
+    return (enough & (log_ratio <= most)).astype(log_ratio.dtype)
 
 
 def kl_penalised(log_ratio: Array, advantage: Array, kl: Array, beta: Scalar) -> Array:

@@ -112,6 +112,10 @@ def test_the_gradient_is_that_of_what_is_not_clipped() -> None:
     assert 0 < kept.mean() < 1
     gradient = slope(lambda x: clipped_surrogate(x, advantage, 0.8, 1.2), log_ratio)
     assert_near(gradient, -kept * np.exp(log_ratio) * advantage, 1e-5)
+    fewer = np.asarray(not_clipped(log_ratio, advantage, 0.8, 1.2, 3.0))
+    assert (fewer <= kept).all() and fewer.sum() == kept.sum() - 2  # r = 4, twice bad
+    gradient = slope(lambda x: dual_clipped_surrogate(x, advantage, 0.8, 1.2, 3.0), log_ratio)
+    assert_near(gradient, -fewer * np.exp(log_ratio) * advantage, 1e-5)
 
 
 @pytest.mark.parametrize(

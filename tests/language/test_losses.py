@@ -101,6 +101,17 @@ def test_diagnostics_are_means_over_tokens():
     np.testing.assert_allclose(numbers["approx_kl"], mean(moved), rtol=1e-4)
 
 
+def test_what_a_ceiling_stops_counts_as_clipped():
+    now, x = batches.policies()[1], facts("lm_grpo")
+    above = (relative(x) < 0) & (np.exp(x.ratio) > 1.25)
+    plain, dual = (
+        batches.evaluated("lm_grpo", now, dual_clip=ceiling)[1]["clip_low"]
+        for ceiling in (None, 1.25)
+    )
+    assert above[x.mask].any()
+    np.testing.assert_allclose(dual - plain, above[x.mask].mean(), rtol=1e-5)
+
+
 REDUCTIONS = ("token_mean", "sequence_mean", "sequence_sum", "fixed_length", "only_token_mean")
 
 
