@@ -138,7 +138,7 @@ ROWS = (
     Row("pqn", MOUNTAIN_CAR, Reference(-200.0, 500_000, "CleanRL", goal=-110.0)),
     *rows("pqn", EARLY_PPO),
     *rows("ppo_penalty", LIKE_PPO | EARLY_PPO),
-    *rows("impala", LIKE_A2C),
+    *rows("impala", LIKE_A2C | EARLY_PPO),
     *rows("actor_critic", LIKE_A2C),
     *rows("reinforce", LIKE_A2C),
     Row("reinforce", CARTPOLE, LIKE_A2C[CARTPOLE], "moving", MOVING),

@@ -292,6 +292,8 @@ TUNED: dict[str, dict[str, Settings]] = {
         "MountainCarContinuous-v0": SCALED
         | dict(total_steps=100_000, num_envs=4, num_steps=32, lam=0.95, entropy_coef=0.0),
         "Breakout-MinAtar": BRIEF_WALL | dict(policy_lag=2, lam=0.95),
+        "Freeway-MinAtar": BRIEF_WALL
+        | dict(total_steps=2_000_000, policy_lag=2, lr=4e-3, lam=0.95),
     },
     "reinforce": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
@@ -332,7 +334,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "Acrobot-v1": SWING | dict(value_min=-34.0, value_max=0.0),  # 1 / (1 − 0.97) costs
         "MountainCar-v0": HILL | dict(value_min=-60.0, value_max=0.0),
         "Breakout-MinAtar": BRICK_SUPPORT,
-        "Freeway-MinAtar": ROAD_SUPPORT,
+        "Freeway-MinAtar": ROAD_SUPPORT | dict(lr=1e-3, layer_norm=True),
     },
     "qr_dqn": {
         "CartPole-v1": BALANCE | dict(num_quantiles=10, hidden_sizes=(128, 128)),
