@@ -239,7 +239,13 @@ def _num_updates(budget: zoo.Budget, total_steps: int) -> int:
             f"total_steps must be at least one update, {budget.parts} = {per_update}{after}, "
             f"not {total_steps}"
         )
-    return (total_steps - first) // per_update
+    num_updates = (total_steps - first) // per_update
+    if num_updates >= 2**31:
+        raise ValueError(
+            f"total_steps must be less than 2^31 updates of {budget.parts} = {per_update}, not "
+            f"{total_steps}"
+        )
+    return num_updates
 
 
 def _check_slots(networks: Any, optimizer: Any) -> None:

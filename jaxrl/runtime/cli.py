@@ -1,11 +1,13 @@
 """The command line: finds the verb, reads its options, does it, and says no in one sentence."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 from jaxrl.names import unknown
+from jaxrl.runtime.mistake import Mistake
 
 # jax takes a second or two to load: help and mistakes come without it where they can.
 
@@ -35,12 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the words say; return the exit status: 2 for a mistake of the user."""
     # jaxlib 0.9 logs pages of errors that are none for each program that a warm cache holds.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an old terminal may lack ±, which is no failure
+            stream.reconfigure(errors="replace")
     verb, *words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         return _done(verb, words)
     except BrokenPipeError:  # who read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except KeyboardInterrupt:
+        return 130
 
 
 def _done(verb: str, words: Sequence[str]) -> int:
@@ -54,16 +61,26 @@ def _done(verb: str, words: Sequence[str]) -> int:
         act = _prepared(verb, words)
     except SystemExit as done:  # argparse has shown the help
         return int(done.code or 0)
-    except (TypeError, ValueError) as error:
-        print(f"jaxrl: {error}", file=sys.stderr)
-        return 2
+    except BrokenPipeError:
+        raise
+    except (OSError, TypeError, ValueError) as error:
+        return _said(error, 2)
     try:
         return act()
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(f"jaxrl: {error.strerror or error}: {error.filename}", file=sys.stderr)
-        return 1
+        return _said(error, 1)
+    except Mistake as error:
+        return _said(error, 2)
+
+
+def _said(error: Exception, status: int) -> int:
+    words = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        words = ": ".join(str(x) for x in (error.strerror, error.filename) if x is not None)
+    print(f"jaxrl: {words}", file=sys.stderr)
+    return status
 
 
 def _prepared(verb: str, words: Sequence[str]) -> Callable[[], int]:

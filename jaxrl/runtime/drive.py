@@ -19,6 +19,7 @@ import numpy as np
 from jaxrl.runtime import checkpoint, folder
 from jaxrl.runtime.folder import CHECKPOINTS, CLOCK, METRICS, Lines
 from jaxrl.runtime.host_rewards import RewardError, told
+from jaxrl.runtime.mistake import Mistake
 from jaxrl.runtime.others import start
 from jaxrl.runtime.programs import Programs
 from jaxrl.runtime.record import Record
@@ -174,17 +175,27 @@ def resumed(record: Record, made: Programs, files: Journal) -> tuple[Position, l
         if isinstance(found, ValueError):
             passed.append(str(found))
             continue
-        carried = checkpoint.restore(like, found.arrays, found.path)
-        damaged = [
-            file.path.name
-            for file in (files.metrics, files.clock)
-            if not file.keep(*_kept(found.notes, file.path.name))
-        ]
-        if not damaged:
-            update, seconds = found.notes["update"], found.notes["seconds"]
+        update, seconds = found.notes["update"], found.notes["seconds"]
+        try:
+            carried = checkpoint.restore(like, found.arrays, found.path)
+        except ValueError as error:
+            passed.append(str(error))
+            continue
+        if update > made.training.num_updates:
+            passed.append(f"{found.path} is of a longer run than {record.total_steps:,} steps")
+        elif damaged := _damaged(files, found.notes):
+            passed.append(f"{damaged} is damaged before {found.path.name} was written")
+        else:
             return Position(_warm(record, made, carried), update, seconds), passed
-        passed.append(f"{files.path / damaged[0]} is damaged before {found.path.name} was written")
-    raise ValueError(f"resume must be a run that can go on, not {str(files.path)!r}: {passed[0]}")
+    raise Mistake(f"resume must be a run that can go on, not {str(files.path)!r}: {passed[0]}")
+
+
+def _damaged(files: Journal, notes: dict[str, Any]) -> Path | None:
+    """The growing files as they were when a checkpoint was written; or one that is not so."""
+    for file in (files.metrics, files.clock):
+        if not file.keep(*_kept(notes, file.path.name)):
+            return file.path
+    return None
 
 
 def _warm(record: Record, made: Programs, carried: Carried) -> Carried:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl.runtime.atomic import write
+from jaxrl.runtime.mistake import Mistake
 
 CONFIG, COMMAND, VERSIONS = "config.yaml", "command.txt", "versions.json"
 METRICS, CLOCK = "metrics.jsonl", "clock.jsonl"
@@ -39,6 +40,8 @@ def check_free(path: Path, force: bool) -> None:
             )
         if not (path / CONFIG).is_file():
             raise ValueError(f"out must be a run's folder for --force, not {str(path)!r}")
+        with locked(path):
+            pass
     parent = next(p for p in (path, *path.absolute().parents) if p.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise ValueError(f"out must be a folder that can be written, not {str(path)!r}")
@@ -67,7 +70,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"{str(path)!r} is being trained by another process") from None
+            raise Mistake(f"{str(path)!r} is being trained by another process") from None
         yield
 
 

@@ -18,6 +18,8 @@ COUNTS = {"total_steps": 1, "seed": 0, "seeds": 1, "devices": 1}
 """Whole numbers of a record, and their least values."""
 
 OPTIONAL_COUNTS = {"evaluate_every": 1, "checkpoint_every": 1}
+STEPS = {"total_steps", "evaluate_every", "checkpoint_every"}
+"""Those that may be more than 32 bits hold."""
 PATHS = ("dataset", "start")
 NAMES = ("algorithm", "env", "env_params", *PATHS, "reward", *COUNTS, *OPTIONAL_COUNTS)
 
@@ -105,13 +107,15 @@ def record(values: Mapping[str, Any], origin: str | None = None) -> Record:
     algorithm, env = values.pop("algorithm"), values.pop("env")
     config, total_steps = side(algorithm).settings(algorithm, env)
     counts: dict[str, Any] = {"total_steps": total_steps, "seed": 0, "seeds": 1, "devices": 1}
-    counts |= {name: count(name, values.pop(name), COUNTS[name]) for name in COUNTS & values.keys()}
+    counts |= {
+        name: _count(name, values.pop(name), COUNTS[name]) for name in COUNTS & values.keys()
+    }
     optional = {
-        name: None if values.get(name) is None else count(name, values[name], least)
+        name: None if values.get(name) is None else _count(name, values[name], least)
         for name, least in OPTIONAL_COUNTS.items()
     }
     env_params = values.pop("env_params", None) or {}
-    if not isinstance(env_params, dict):
+    if not isinstance(env_params, dict) or not all(isinstance(n, str) for n in env_params):
         raise ValueError(f"env_params must be names and numbers, not {env_params!r}")
     paths: dict[str, Any] = {name: _path(name, values.pop(name, None)) for name in PATHS}
     paths["reward"] = _reward(values.pop("reward", None))
@@ -123,6 +127,10 @@ def record(values: Mapping[str, Any], origin: str | None = None) -> Record:
         raise ValueError(f"demonstration_steps must be 0 where start is given, not {steps}")
     numbers: dict[str, Any] = {**counts, **optional}
     made = Record(algorithm, env, env_params, **paths, **numbers, config=config, origin=origin)
+    if made.seed + made.seeds > 2**31:
+        raise ValueError(
+            f"seed must be at most 2^31 - seeds = {2**31 - made.seeds}, not {made.seed}"
+        )
     if made.seeds % made.devices:
         raise ValueError(f"devices must divide seeds, which are {made.seeds}, not {made.devices}")
     return made
@@ -132,6 +140,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The names and values of a YAML file."""
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{str(path)!r} is no valid YAML: it nests too deep") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"config must be a readable file, not {str(path)!r}") from error
     except yaml.YAMLError as error:
@@ -187,14 +197,20 @@ def _from_files(config: Any, origin: str | None, dataset: str | None) -> dict[st
     return fields
 
 
-def count(name: str, value: Any, least: int) -> int:
+def count(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
     """A whole number, given as such, as text or as 1e6."""
     number = read(value, int) if isinstance(value, str) else value
     if isinstance(number, float) and number.is_integer():
         number = int(number)
     if not isinstance(number, int) or isinstance(number, bool) or number < least:
         raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+    if number > most:
+        raise ValueError(f"{name} must be an integer of at most {most}, not {value!r}")
     return number
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    return count(name, value, least, *[2**53] * (name in STEPS))
 
 
 def _typed(config: Any, fields: dict[str, Any]) -> dict[str, Any]:

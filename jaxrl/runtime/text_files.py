@@ -120,7 +120,7 @@ def _object(line: str) -> Said:
         raise ValueError("is empty")
     try:
         said = json.loads(line)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise ValueError(f"is no JSON: {error}") from error
     if not isinstance(said, dict):
         raise ValueError(f"must be a JSON object, not a {type(said).__name__}")

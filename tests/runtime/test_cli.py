@@ -16,6 +16,7 @@ import jaxrl
 from jaxrl.config import hints, replace
 from jaxrl.runtime.cli import VERBS, main
 from jaxrl.runtime.flags import read, shown
+from jaxrl.runtime.folder import locked
 from jaxrl.runtime.record import record
 from jaxrl.runtime.verbs import train
 from jaxrl.train import make_train
@@ -163,6 +164,47 @@ def test_force_replaces_a_run_and_nothing_else(tmp_path, capsys) -> None:
     assert (tmp_path / "photos" / "cat").exists()
 
 
+def test_a_run_that_is_being_trained_is_neither_replaced_nor_resumed(tmp_path, capsys) -> None:
+    assert main(f"train ppo {SMALL_RUN} --quiet --out busy".split()) == 0
+    capsys.readouterr()
+    with locked(tmp_path / "busy"):
+        for words in (f"train ppo {SMALL_RUN} --out busy --force", "train --resume busy --quiet"):
+            assert main(words.split()) == 2
+            message = capsys.readouterr().err.strip()
+            hold_sentence(message, "'busy' is being trained by another process")
+
+
+STRANGE = (
+    ("hidden_sizes:\n- 8", "hidden_sizes:\n- 16", "must be float32[1, 16], not float32[1, 8]"),
+    ("total_steps: 1000", "total_steps: 500", "is of a longer run than 500 steps"),
+)
+
+
+@pytest.mark.parametrize(("old", "new", "told"), STRANGE)
+def test_what_cannot_go_on_is_one_sentence(old, new, told, tmp_path, capsys) -> None:
+    assert main(f"train ppo {SMALL_RUN} --quiet --out run".split()) == 0
+    config = tmp_path / "run" / "config.yaml"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, new))
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    capsys.readouterr()
+    assert main(["train", "--resume", "run", "--quiet", "--no-cache"]) == 2
+    hold_sentence(capsys.readouterr().err.strip(), "resume must be a run that can go on", told)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_who_interrupts_or_lacks_a_letter_sees_no_traceback(monkeypatch, tmp_path) -> None:
+    def stop(verb, words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxrl.runtime.cli._prepared", stop)
+    assert main(["algos"]) == 130
+    code = "import sys; from jaxrl.runtime.cli import main, VERBS; VERBS['α'] = 'β'; main([])"
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=ascii_only, capture_output=True)
+    assert done.returncode == 0 and b"?" in done.stdout and not done.stderr
+
+
 def test_several_seeds_are_one_run(tmp_path) -> None:
     assert main(f"train ppo {SMALL_RUN} --seeds 3 --devices 1 --quiet --out here".split()) == 0
     run = jaxrl.load("here")
@@ -190,6 +232,14 @@ def test_sweep_leaves_a_table_a_picture_and_settings_to_train_with(tmp_path, cap
     words = f"{SMALL_RUN} --random 3 --range lr=1e-4,1e-2 --out r --quiet"
     assert main(f"sweep ppo {words}".split()) == 0
     assert len((tmp_path / "r" / "sweep.csv").read_text().splitlines()) == 4
+
+
+def test_a_sweep_in_which_no_episode_ends_leaves_its_table(tmp_path, capsys) -> None:
+    words = SMALL.replace("CartPole-v1", "Pendulum-v1") + " --total-steps 128 --no-cache --quiet"
+    assert main(f"sweep ppo {words} --grid lr=1e-4 --grid gamma=0.9,0.99 --out s".split()) == 0
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["sweep.csv"]
+    assert len((tmp_path / "s" / "sweep.csv").read_text().splitlines()) == 3
+    assert "no setting has a score: no episode ended" in capsys.readouterr().out
 
 
 LONG = f"train ppo {SMALL} --total-steps 1e9 --checkpoint-every 1e8 --no-cache --quiet --out run"
@@ -242,6 +292,10 @@ MISTAKES = (
     (f"sweep ppo {SMALL} --grid lr", "grid must be of the form name=1,2, not 'lr'"),
     (f"sweep ppo {SMALL} --grid num_envs=4,8", "ppo.num_envs is static"),
     (f"sweep ppo {SMALL} --random 2 --range lr=1", "range lr must be LOW,HIGH"),
+    (f"sweep ppo {SMALL} --random 2 --range lr=0,inf", "range lr must be LOW,HIGH"),
+    (f"sweep ppo {SMALL} --grid lr=1,2 --range gamma=0,1", "sweep needs either --grid"),
+    (f"sweep ppo {SMALL} --grid lr=1,2 --grid lr=3", "grid must name lr once, not again as 'lr=3'"),
+    (f"sweep ppo {SMALL} --grid lr=1,1", "grid must have values that differ, not 'lr=1,1'"),
     ("train", "train needs the name of an algorithm first"),
     ("train --env CartPole-v1", "train needs the name of an algorithm first"),
     ("train ppo --env CartPole-v1 --config file", "must hold lines of the form name: value"),
@@ -266,6 +320,10 @@ MISTAKES = (
     (f"train ppo {SMALL} --total-steps 0", "total_steps must be an integer of at least 1, not '0'"),
     (f"train ppo {SMALL} --evaluate-every x", "evaluate_every must be an integer", "not 'x'"),
     (f"train ppo {SMALL} --seed -1", "seed must be an integer of at least 0, not '-1'"),
+    (f"train ppo {SMALL} --seed 4294967296", "seed must be an integer of at most 2147483647"),
+    (f"train ppo {SMALL} --seed 2147483640 --seeds 16", "seed must be at most 2^31 - seeds"),
+    (f"train ppo {SMALL} --total-steps 1e13", "total_steps must be less than 2^31 updates"),
+    (f"train ppo {SMALL} --out {'x' * 300}", "File name too long"),
     (f"train ppo {SMALL} --env-param 3", "env_param must be of the form name=number, not '3'"),
     (f"train ppo {SMALL} --env-param mass=3", "mass is not a parameter of CartPole-v1", "masscart"),
     (f"train ppo {SMALL} --out file/in", "out must be a folder that can be written, not 'file/in'"),

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +17,10 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The options, with the fields of the algorithm that the words name."""
     made = Parser(prog="jaxrl sweep", description=__doc__)
     algorithm_options(made, words, FIELDS)
-    made.add_argument("--grid", metavar="NAME=A,B", nargs="+", default=[],
+    made.add_argument("--grid", metavar="NAME=A,B", nargs="+", default=[], action="extend",
                       help="every combination of these values")  # fmt: skip
     made.add_argument("--random", metavar="N", help="N settings drawn from --range")
-    made.add_argument("--range", metavar="NAME=LOW,HIGH", nargs="+", default=[],
+    made.add_argument("--range", metavar="NAME=LOW,HIGH", nargs="+", default=[], action="extend",
                       help="ranges for --random, logarithmic where positive")  # fmt: skip
     made.add_argument("--out", metavar="DIR", help="a new folder for the results [under sweeps/]")
     made.add_argument("--quiet", action="store_true", help="show no progress")
@@ -44,7 +45,7 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     begun = start(base)
     configs = _configs(base, options)
     name = folder.fresh_name(f"sweep-{base.algorithm}", base.env, write_yaml(base))
-    path = Path(options.out or f"sweeps/{name}")
+    path = Path(f"sweeps/{name}" if options.out is None else options.out)
     folder.check_free(path, force=False)
     return functools.partial(_sweep, base, begun, configs, path, options)
 
@@ -56,14 +57,14 @@ def _configs(base: Any, options: argparse.Namespace) -> Any:
     from jaxrl.config import grid, random_search
     from jaxrl.runtime.record import count
 
-    if bool(options.grid) == (options.random is not None):
+    if bool(options.grid) == (options.random is not None) or (options.grid and options.range):
         raise ValueError("sweep needs either --grid NAME=A,B or --random N with --range")
     if options.grid:
         return grid(base.config, **_numbers("grid", options.grid))
     num = count("random", options.random, 1)
     ranges = _numbers("range", options.range)
     for name, bounds in ranges.items():
-        if len(bounds) != 2:
+        if len(bounds) != 2 or not all(map(math.isfinite, bounds)):
             raise ValueError(f"range {name} must be LOW,HIGH, not {bounds}")
     key = jax.random.key(base.seed)
     return random_search(key, base.config, num, **{n: (a, b) for n, (a, b) in ranges.items()})
@@ -74,21 +75,24 @@ def _numbers(option: str, texts: Sequence[str]) -> dict[str, list[float]]:
     found = {}
     for text in texts:
         name, _, values = text.partition("=")
+        name = name.replace("-", "_")
+        if name in found:
+            raise ValueError(f"{option} must name {name} once, not again as {text!r}")
         try:
-            found[name.replace("-", "_")] = [float(value) for value in values.split(",")]
+            found[name] = [float(value) for value in values.split(",")]
         except ValueError:
             raise ValueError(f"{option} must be of the form name=1,2, not {text!r}") from None
+        if len(set(found[name])) < len(found[name]):
+            raise ValueError(f"{option} must have values that differ, not {text!r}")
     return found
 
 
 def _sweep(base: Any, begun: Any, configs: Any, path: Path, options: argparse.Namespace) -> int:
-    """Train everything; write the table, the best settings, and how the score depends on them."""
+    """Train everything, and write what came of it."""
     import numpy as np
 
-    from jaxrl.runtime import finish, folder, plots, versions
+    from jaxrl.runtime import folder, versions
     from jaxrl.runtime.host_rewards import RewardError
-    from jaxrl.runtime.record import write_yaml
-    from jaxrl.runtime.statistics import decimals
 
     if not options.no_cache:
         versions.use_cache()
@@ -97,6 +101,22 @@ def _sweep(base: Any, begun: Any, configs: Any, path: Path, options: argparse.Na
     except RewardError as error:
         print(f"jaxrl: {error}", file=sys.stderr)
         return 1
+    if np.isfinite(table.summary()["iqm"]).any():
+        return _told(base, table, path)
+    folder.create(path, {})
+    table.to_csv(path / "sweep.csv")
+    print(f"{table}\nno setting has a score: no episode ended\nfiles: sweep.csv in {path}")
+    return 0
+
+
+def _told(base: Any, table: Any, path: Path) -> int:
+    """Write the table, the best settings, and how the score depends on them."""
+    import numpy as np
+
+    from jaxrl.runtime import finish, folder, plots
+    from jaxrl.runtime.record import write_yaml
+    from jaxrl.runtime.statistics import decimals
+
     summary = table.summary()
     best = int(np.nanargmax(summary["iqm"]))
     changes = {name: folder.number(summary[name][best]) for name in table.varied}

@@ -50,9 +50,8 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     _check_saving(options, made)
     trackers.chosen(options.log)
     texts = _texts(made)
-    path = Path(
-        options.out or f"runs/{folder.fresh_name(made.algorithm, made.env, texts[folder.CONFIG])}"
-    )
+    name = folder.fresh_name(made.algorithm, made.env, texts[folder.CONFIG])
+    path = Path(f"runs/{name}" if options.out is None else options.out)
     folder.check_free(path, options.force)
     return functools.partial(_run, made, path, options, texts)
 
