@@ -18,8 +18,9 @@ COUNTS = {"total_steps": 1, "seed": 0, "seeds": 1, "devices": 1}
 """Whole numbers of a record, and their least values."""
 
 OPTIONAL_COUNTS = {"evaluate_every": 1, "checkpoint_every": 1}
+MOST = 2**31 - 1
 STEPS = {"total_steps", "evaluate_every", "checkpoint_every"}
-"""Those that may be more than 32 bits hold."""
+"""The greatest whole number, and those that may be more than 32 bits hold."""
 PATHS = ("dataset", "start")
 NAMES = ("algorithm", "env", "env_params", *PATHS, "reward", *COUNTS, *OPTIONAL_COUNTS)
 
@@ -127,7 +128,7 @@ def record(values: Mapping[str, Any], origin: str | None = None) -> Record:
         raise ValueError(f"demonstration_steps must be 0 where start is given, not {steps}")
     numbers: dict[str, Any] = {**counts, **optional}
     made = Record(algorithm, env, env_params, **paths, **numbers, config=config, origin=origin)
-    if made.seed + made.seeds > 2**31:
+    if made.seed + made.seeds - 1 > MOST:
         raise ValueError(
             f"seed must be at most 2^31 - seeds = {2**31 - made.seeds}, not {made.seed}"
         )
@@ -197,7 +198,7 @@ def _from_files(config: Any, origin: str | None, dataset: str | None) -> dict[st
     return fields
 
 
-def count(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
+def count(name: str, value: Any, least: int, most: int = MOST) -> int:
     """A whole number, given as such, as text or as 1e6."""
     number = read(value, int) if isinstance(value, str) else value
     if isinstance(number, float) and number.is_integer():
@@ -210,7 +211,7 @@ def count(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
 
 
 def _count(name: str, value: Any, least: int) -> int:
-    return count(name, value, least, *[2**53] * (name in STEPS))
+    return count(name, value, least, 2**53 if name in STEPS else MOST)
 
 
 def _typed(config: Any, fields: dict[str, Any]) -> dict[str, Any]:
