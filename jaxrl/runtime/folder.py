@@ -131,9 +131,15 @@ class Lines:
         return True
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines; a last line without its end is still being written."""
-    text = path.read_text("utf-8") if path.exists() else ""
+def read_lines(path: Path, *names: str) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines, each of which has these names.
+
+    A last line without its end is still being written.
+    """
+    try:
+        text = path.read_text("utf-8") if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged at byte {error.start}") from error
     whole = text[: text.rfind("\n") + 1]
     rows = []
     for index, line in enumerate(whole.splitlines(), 1):
@@ -141,7 +147,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except ValueError as error:
             raise ValueError(f"{path} is damaged in line {index}") from error
-        if not isinstance(row, dict):
+        if not isinstance(row, dict) or not row.keys() >= set(names):
             raise ValueError(f"{path} is damaged in line {index}")
         rows.append(row)
     return rows

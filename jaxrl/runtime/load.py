@@ -90,17 +90,18 @@ class Run:
 
         NaN where there is nothing, as in a window in which no episode ended. Also while training.
         """
-        rows = folder.read_lines(self.folder / METRICS)
+        rows = folder.read_lines(self.folder / METRICS, "seed", "steps")
         rows = rows[: len(rows) // self.record.seeds * self.record.seeds]
-        seconds = {row["steps"]: row["seconds"] for row in folder.read_lines(self.folder / CLOCK)}
+        clock = folder.read_lines(self.folder / CLOCK, "steps", "seconds")
+        seconds = {row["steps"]: row["seconds"] for row in clock}
         names = [name for name in (rows[0] if rows else {}) if name not in ("seed", "steps")]
         steps = np.array([row["steps"] for row in rows[:: self.record.seeds]], int)
         values = {
             name: np.array([row.get(name) for row in rows], float).reshape(-1, self.record.seeds).T
             for name in names
         }
-        clock = np.array([seconds.get(x, np.nan) for x in steps.tolist()], float)
-        return {"steps": steps, "seconds": clock, **values}
+        times = np.array([seconds.get(x, np.nan) for x in steps.tolist()], float)
+        return {"steps": steps, "seconds": times, **values}
 
     def frame(self) -> Any:
         """The metrics as a pandas frame, a row for each window and seed."""
@@ -117,9 +118,11 @@ class Run:
         if not path.exists():
             return None
         try:
-            return json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+            found = json.loads(path.read_text("utf-8"))
+            _ = [row["mean_return"] for row in found["per_seed"]]
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged") from error
+        return found
 
     @property
     def best_seed(self) -> int:

@@ -180,6 +180,12 @@ def test_a_line_that_is_still_being_written_is_not_read(tmp_path) -> None:
     (tmp_path / "a").write_text('{"x": 1}\n{"x": \n{"x": 3}\n')
     with pytest.raises(ValueError, match="damaged in line 2"):
         folder.read_lines(tmp_path / "a")
+    (tmp_path / "a").write_text('{"x": 1}\n{"x": 2, "y": 3}\n')
+    with pytest.raises(ValueError, match="damaged in line 1"):
+        folder.read_lines(tmp_path / "a", "x", "y")
+    (tmp_path / "a").write_bytes(b'{"x": "\xff"}\n')
+    with pytest.raises(ValueError, match="damaged at byte 7"):
+        folder.read_lines(tmp_path / "a")
 
 
 @pytest.mark.parametrize("x", [0.1, 1e-8, 123456.79, -3.0, np.float32(1) / 3])

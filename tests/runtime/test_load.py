@@ -111,8 +111,10 @@ DAMAGE = {
         "ppo.lr must be a number of at least 0, not 'fast'",
     ),
     "policy": (lambda path: (path / "policy.safetensors").write_bytes(b"x" * 99), "no sound file"),
-    "metrics": (lambda path: (path / "metrics.jsonl").write_text("{}\n[]\n"), "damaged in line 2"),
+    "metrics": (lambda path: (path / "metrics.jsonl").write_text("{}\n"), "damaged in line 1"),
+    "clock": (lambda path: (path / "clock.jsonl").write_text("[]\n"), "damaged in line 1"),
     "evaluation": (lambda path: (path / "evaluation.json").write_text("{"), "is damaged"),
+    "scores": (lambda path: (path / "evaluation.json").write_text("{}"), "is damaged"),
 }
 
 
