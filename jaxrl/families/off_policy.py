@@ -75,7 +75,7 @@ def importance(config: Any, setting: Setting, state: LearnerState, weight: Array
         return weight
     start = config.importance_exponent
     power = start + (1 - start) * progress(state, setting)
-    return (weight > 0) * weight**power
+    return (weight > 0).astype(weight.dtype) * weight**power
 
 
 def followed(
