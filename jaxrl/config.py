@@ -194,6 +194,12 @@ def title(config: Any) -> str:
     return type(config).__module__.rpartition(".")[2]
 
 
+def demand(config: Any, holds: bool, field: str, what: str) -> None:
+    """Raise one sentence on a field of a configuration unless it holds what it must."""
+    if not holds:
+        raise ValueError(f"{title(config)}.{field} must {what}, not {getattr(config, field)!r}")
+
+
 def validate(config: T) -> T:
     """Check every field whose value is concrete against its type and range; return the config.
 

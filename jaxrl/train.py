@@ -225,12 +225,12 @@ def _run_of(
     """What a `Training` says of its length and of its evaluations, after its environment."""
     every = 1 if evaluate_every is None else evaluate_every
     checks.at_least(1, evaluate_every=every, num_eval_episodes=num_eval_episodes)
-    num_updates, per_update = _num_updates(budget, total_steps), budget.steps_per_update
+    num_updates, per_update = whole_updates(budget, total_steps), budget.steps_per_update
     every = None if evaluate_every is None else max(1, evaluate_every // per_update)
     return num_updates, per_update, every, num_eval_episodes, budget.first_steps
 
 
-def _num_updates(budget: zoo.Budget, total_steps: int) -> int:
+def whole_updates(budget: zoo.Budget, total_steps: int) -> int:
     """The whole updates that fit the budget: one at least."""
     per_update, first = budget.steps_per_update, budget.first_steps
     if total_steps < first + per_update:

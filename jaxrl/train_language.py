@@ -12,8 +12,9 @@ from jaxrl.families.language import LanguageSetting
 from jaxrl.language_zoo import build_language, language_entry
 from jaxrl.tasks import make_task
 from jaxrl.text import LanguageModel, Task, lengths, take
-from jaxrl.train import Evaluation, Training
+from jaxrl.train import Evaluation, Training, whole_updates
 from jaxrl.types import Array, Learner, LearnerState
+from jaxrl.zoo import Budget
 
 DEFAULT_RESPONSES = 51_200
 """The budget of a training that names none."""
@@ -57,12 +58,7 @@ def make_language_train(
             f"num_eval_episodes must be at most the task's {num_tests} test prompts, not {num_eval}"
         )
     per_update = config.num_prompts * config.group_size
-    if total_steps < per_update:
-        raise ValueError(
-            f"total_steps must be at least one update, num_prompts × group_size = {per_update}, "
-            f"not {total_steps}"
-        )
-    num_updates = total_steps // per_update
+    num_updates = whole_updates(Budget(per_update, "num_prompts × group_size"), total_steps)
     setting = LanguageSetting(task, num_updates, model, optimizer)
     algorithm, learner = build_language(config, setting)
     every = None if evaluate_every is None else max(1, evaluate_every // per_update)

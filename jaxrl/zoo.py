@@ -87,7 +87,7 @@ def replayed(config: Any, env: Env, learner: Learner, around: Around = plain) ->
     """The off-policy loop of a configuration, with a combinator around its ring."""
     check_replay(config)
     buffer = replay(config, around)
-    check_window(config, buffer.window, "steps that a row of replay needs")
+    check_window(config, buffer.window)
     return off_policy(env, learner, buffer, _pace(config))
 
 

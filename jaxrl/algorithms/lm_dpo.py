@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxrl.config import config
+from jaxrl.config import config, demand
 from jaxrl.families import language, settings
 from jaxrl.families.language import LanguageConfig, LanguageSetting, begun, model, voice
 from jaxrl.families.minibatch import Passes
@@ -185,11 +185,11 @@ def check(config: Config) -> None:
     """Fields that must fit each other: one sentence where they do not."""
     language.check(config)
     holds = config.group_size > 1
-    language.demand(config, holds, "group_size", "be at least 2 to compare responses")
+    demand(config, holds, "group_size", "be at least 2 to compare responses")
     known = config.loss == "robust" and not isinstance(config.smoothing, Tracer)
     holds = not known or config.smoothing < 0.5
-    language.demand(config, holds, "smoothing", "be below 0.5 for the robust loss")
+    demand(config, holds, "smoothing", "be below 0.5 for the robust loss")
     holds = config.loss != "kto" or config.num_prompts // config.num_minibatches > 1
-    language.demand(config, holds, "num_prompts", "be at least 2 in each minibatch for KTO")
+    demand(config, holds, "num_prompts", "be at least 2 in each minibatch for KTO")
     holds = config.loss != "kto" or not config.per_token
-    language.demand(config, holds, "per_token", "be false for KTO")
+    demand(config, holds, "per_token", "be false for KTO")

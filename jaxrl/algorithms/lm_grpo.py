@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from jaxrl.config import config
+from jaxrl.config import config, demand
 from jaxrl.families import group_slots as slots
 from jaxrl.families import language, settings
 from jaxrl.families.group import Parts, Penalty, group_learner
@@ -93,7 +93,7 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
         reduction=slots.reductions(task.num_tokens, config.group_size)[config.reduction],
         optimizer=settings.optimizer(config, setting, passes.num_steps),
         passes=passes,
-        ceiling=math.inf if config.dual_clip is None else config.dual_clip,
+        ceiling=ceiling(config),
         num_microbatches=config.num_microbatches,
         penalty=penalty(config),
         correction=correction(config),
@@ -140,26 +140,26 @@ def bounds(config: Config) -> Bounds:
     return lambda old: (1.0 - config.clip_eps, 1.0 + high)
 
 
+def ceiling(config: Config) -> Scalar:
+    """The largest ratio where the advantage is negative."""
+    return math.inf if config.dual_clip is None else config.dual_clip
+
+
 def surrogate(config: Config) -> Surrogate:
     """The loss of each token."""
-    ceiling = config.dual_clip
-
-    def clipped(
-        log_prob: Array, log_ratio: Array, advantage: Array, bounds: tuple[Scalar, Scalar]
-    ) -> Array:
-        if ceiling is None:
-            return policy_losses.clipped_surrogate(log_ratio, advantage, *bounds)
-        return policy_losses.dual_clipped_surrogate(log_ratio, advantage, *bounds, ceiling)
-
-    return {
-        "clipped": clipped,
+    most = ceiling(config)
+    made: dict[str, Surrogate] = {
+        "clipped": lambda log_prob, log_ratio, advantage, bounds: (
+            policy_losses.dual_clipped_surrogate(log_ratio, advantage, *bounds, most)
+        ),
         "cispo": lambda log_prob, log_ratio, advantage, bounds: policy_losses.cispo(
             log_prob, log_ratio, advantage, *bounds
         ),
         "policy_gradient": lambda log_prob, log_ratio, advantage, bounds: (
             policy_losses.policy_gradient(log_prob, advantage)
         ),
-    }[config.surrogate]
+    }
+    return made[config.surrogate]
 
 
 def penalty(config: Config) -> Penalty | None:
@@ -195,8 +195,8 @@ def check(config: Config) -> None:
     language.check(config)
     compares = config.advantage not in ALONE or config.max_rounds is not None
     holds = config.group_size > 1 or not compares
-    language.demand(config, holds, "group_size", "be at least 2 to compare responses")
+    demand(config, holds, "group_size", "be at least 2 to compare responses")
     once = config.prompt_order == "shuffled" and config.max_rounds is None
     holds = once or config.advantage != "smoothed"
     what = "not be smoothed if prompts may come twice"
-    language.demand(config, holds, "advantage", what)
+    demand(config, holds, "advantage", what)

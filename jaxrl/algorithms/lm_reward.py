@@ -17,7 +17,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from jaxrl.config import config
+from jaxrl.config import config, demand
 from jaxrl.families import language, settings
 from jaxrl.families.headed import headed
 from jaxrl.families.language import LanguageConfig, LanguageSetting, begun, model, text_of, voice
@@ -52,7 +52,7 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
     """The slots of a configuration."""
     language.check(config)
     holds = config.group_size > 1
-    language.demand(config, holds, "group_size", "be at least 2 to compare responses")
+    demand(config, holds, "group_size", "be at least 2 to compare responses")
     task, speaker = setting.task, model(config, setting)
     warm = warmed(voice(speaker, task, 1.0), task, config)
     passes, judge = Passes(config.num_epochs, config.num_minibatches), headed(speaker, task)

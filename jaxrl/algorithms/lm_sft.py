@@ -9,7 +9,7 @@ Reference: Ouyang et al. 2022, arXiv:2203.02155, section 3.1.
 
 import jax.numpy as jnp
 
-from jaxrl.config import config
+from jaxrl.config import config, demand
 from jaxrl.families import language, settings
 from jaxrl.families.language import (
     LanguageConfig,
@@ -41,7 +41,7 @@ class Config(LanguageConfig):
 def learner(config: Config, setting: LanguageSetting) -> Learner:
     """The learner of a configuration."""
     language.check(config)
-    language.demand(config, config.group_size == 1, "group_size", "be the 1 demonstration")
+    demand(config, config.group_size == 1, "group_size", "be the 1 demonstration")
     speaker, task = model(config, setting), setting.task
     spoken = voice(speaker, task, config.temperature, config.early_stop)
     plain = voice(speaker, task, 1.0)  # what is imitated is the distribution itself

@@ -67,8 +67,8 @@ def lingering(conduct: Conduct, memory: Scalar) -> Conduct:
         return conduct.act(output, noise, ())[0], Lingered(noise, jnp.ones_like(carry.begun))
 
     def carry(key: Array, num_envs: int) -> Lingered:
-        like = jax.eval_shape(lambda: conduct.noise(key, (num_envs,)))
-        return Lingered(jnp.zeros(like.shape, like.dtype), jnp.zeros(num_envs, bool))
+        like = conduct.noise(key, (num_envs,))
+        return Lingered(jnp.zeros_like(like), jnp.zeros(num_envs, bool))
 
     return conduct._replace(act=act, carry=carry)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax.core import Tracer
 
-from jaxrl.config import config, title
+from jaxrl.config import config, demand
 from jaxrl.families.minibatch import Passes, Reported, descend
 from jaxrl.formulas.log_probs import hidden_log_prob_and_entropy
 from jaxrl.networks.generation import generate, row_keys
@@ -252,12 +252,6 @@ def accumulated(
         return jax.lax.scan(add, nothing, in_parts(batch, num_parts))[0]
 
     return Reported(names, loss)
-
-
-def demand(config: LanguageConfig, holds: bool, field: str, what: str) -> None:
-    """A sentence on a field of a configuration that does not fit."""
-    if not holds:
-        raise ValueError(f"{title(config)}.{field} must {what}, not {getattr(config, field)!r}")
 
 
 def check(config: LanguageConfig) -> None:

@@ -1,12 +1,11 @@
 """What off-policy configurations share: fields, the replay they ask for, target networks."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 
-from jaxrl.config import config, title
+from jaxrl.config import config, demand, title
 from jaxrl.data import Buffer, n_step, prioritised, ranked, sequences, uniform
 from jaxrl.families.settings import BasicConfig, Setting, progress
 from jaxrl.numerics import select
@@ -93,31 +92,27 @@ def followed(
 
 def check_replay(config: Any) -> None:
     """Sizes of an off-policy configuration that must fit each other: one sentence if not."""
-    demand = functools.partial(_demand, config)
-    field, length = "n_step", config.n_step
     if in_sequences(config):
-        field, length = "sequence_length", config.sequence_length
-        demand(length is not None, field, "be an integer where there is memory")
-        demand(config.burn_in < length, "burn_in", f"be less than sequence_length = {length}")
+        length, field = config.sequence_length, "sequence_length"
+        demand(config, length is not None, field, "be an integer where there is memory")
+        what = f"be less than sequence_length = {length}"
+        demand(config, config.burn_in < length, "burn_in", what)
         learnt = length - config.burn_in
-        demand(config.n_step <= learnt, "n_step", f"be at most the {learnt} steps after burn_in")
-    check_window(config, length, field)
+        what = f"be at most the {learnt} steps after burn_in"
+        demand(config, config.n_step <= learnt, "n_step", what)
 
 
-def check_window(config: Any, length: int, what: str) -> None:
+def check_window(config: Any, length: int) -> None:
     """Whether replay can be drawn from where a row needs `length` steps: one sentence if not."""
-    rows = -(-config.learning_starts // config.num_envs)
+    field = "sequence_length" if in_sequences(config) else "n_step"
+    what = field if length == getattr(config, field) else "steps that a row of replay needs"
     window = f"num_envs × {what} = {config.num_envs * length}"
-    _demand(config, rows >= length, "learning_starts", f"fill a window of {window} steps")
-    ready, size = (rows - length + 1) * config.num_envs, config.batch_size
-    _demand(config, size <= ready, "batch_size", f"be at most the {ready} rows of warm-up")
+    rows, size = -(-config.learning_starts // config.num_envs), config.batch_size
+    demand(config, rows >= length, "learning_starts", f"fill a window of {window} steps")
+    ready = (rows - length + 1) * config.num_envs
+    demand(config, size <= ready, "batch_size", f"be at most the {ready} rows of warm-up")
     room = config.capacity - config.num_envs * length
-    _demand(config, size <= room, "capacity", f"hold batch_size = {size} and {window}")
-
-
-def _demand(config: Any, holds: bool, field: str, what: str) -> None:
-    if not holds:
-        raise ValueError(f"{title(config)}.{field} must {what}, not {getattr(config, field)!r}")
+    demand(config, size <= room, "capacity", f"hold batch_size = {size} and {window}")
 
 
 def check_data(config: Any, num_steps: int, num_envs: int) -> None:

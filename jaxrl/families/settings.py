@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxrl.config import config, title
+from jaxrl.config import config, demand, title
 from jaxrl.families.policy import ActorCritic, Judge, Parts
 from jaxrl.formulas.value_targets import expected_value
 from jaxrl.formulas.weightings import action_value
@@ -173,27 +173,26 @@ def progress(state: LearnerState, setting: Setting) -> Array:
 
 def check(config: Any, spaces: Spaces | None = None) -> None:
     """Fields that must fit each other and the environment: one sentence where they do not."""
-
-    def demand(holds: bool, field: str, what: str) -> None:
-        if not holds:
-            came = getattr(config, field)
-            raise ValueError(f"{title(config)}.{field} must {what}, not {came!r}")
-
     group, parts = getattr(config, "group_size", 1), getattr(config, "num_minibatches", 1)
     in_sequences = getattr(config, "memory", None) is not None
     cut = getattr(config, "sequence_length", None) is not None
     length = config.num_steps
     if isinstance(config, PolicyConfig):  # whose sequences are parts of a rollout
         length = config.sequence_length or length
-    demand(config.num_envs % group == 0, "group_size", f"divide num_envs = {config.num_envs}")
-    compares = title(config) == "grpo" or getattr(config, "baseline", "") == "leave_one_out"
-    demand(group > 1 or not compares, "group_size", "be at least 2 to compare trajectories")
     demand(
-        config.num_steps % length == 0, "sequence_length", f"divide num_steps = {config.num_steps}"
+        config, config.num_envs % group == 0, "group_size", f"divide num_envs = {config.num_envs}"
     )
-    demand(in_sequences or not cut, "sequence_length", "be None where there is no memory")
+    compares = title(config) == "grpo" or getattr(config, "baseline", "") == "leave_one_out"
+    demand(config, group > 1 or not compares, "group_size", "be at least 2 to compare trajectories")
+    demand(
+        config,
+        config.num_steps % length == 0,
+        "sequence_length",
+        f"divide num_steps = {config.num_steps}",
+    )
+    demand(config, in_sequences or not cut, "sequence_length", "be None where there is no memory")
     size = config.num_envs * config.num_steps // (length if in_sequences else 1)
-    demand(size % parts == 0, "num_minibatches", f"divide the batch of {size}")
+    demand(config, size % parts == 0, "num_minibatches", f"divide the batch of {size}")
     if spaces is not None and not isinstance(spaces.action, Box):
         fits = getattr(config, "distribution", None) is None
-        demand(fits, "distribution", f"be None for the action space {spaces.action}")
+        demand(config, fits, "distribution", f"be None for the action space {spaces.action}")

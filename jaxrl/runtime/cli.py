@@ -61,14 +61,10 @@ def _done(verb: str, words: Sequence[str]) -> int:
         act = _prepared(verb, words)
     except SystemExit as done:  # argparse has shown the help
         return int(done.code or 0)
-    except BrokenPipeError:
-        raise
     except (OSError, TypeError, ValueError) as error:
         return _said(error, 2)
     try:
         return act()
-    except BrokenPipeError:
-        raise
     except OSError as error:
         return _said(error, 1)
     except Mistake as error:
@@ -76,6 +72,8 @@ def _done(verb: str, words: Sequence[str]) -> int:
 
 
 def _said(error: Exception, status: int) -> int:
+    if isinstance(error, BrokenPipeError):  # nobody is there to be told
+        raise error
     words = str(error)
     if isinstance(error, OSError) and error.strerror:
         words = ": ".join(str(x) for x in (error.strerror, error.filename) if x is not None)

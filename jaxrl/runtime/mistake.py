@@ -1,5 +1,5 @@
-"""What a user cannot have: known before anything is done, or only in doing it."""
+"""Mistakes of a user that come to light only while a verb is at work."""
 
 
 class Mistake(ValueError):
-    """A mistake that only doing what was asked could tell; the command line shows its sentence."""
+    """Such a mistake, in one sentence, which the command line shows without a traceback."""
