@@ -91,7 +91,6 @@ EARLY_PPO = {
     BREAKOUT: Reference(16.3, 2_200_000, f"{BLINES}' PPO"),
     FREEWAY: Reference(38.3, 2_200_000, f"{BLINES}' PPO"),
 }
-EARLY_BREAKOUT = {BREAKOUT: EARLY_PPO[BREAKOUT]}
 MOVING = dict(baseline="moving", lr=3e-3, whiten="batch")
 RECURRENT = dict(
     num_steps=32, lr=1e-3, gamma=0.98, lam=0.8, num_epochs=20, num_minibatches=1, normalise_obs=True
@@ -119,8 +118,8 @@ def rows(algorithm: str, references: dict[str, Reference]) -> tuple[Row, ...]:
     return tuple(Row(algorithm, env, reference) for env, reference in references.items())
 
 
-LIKE_PPO = beside(PPO, "PPO") | EARLY_BREAKOUT
-LIKE_A2C = beside(A2C, "A2C") | EARLY_BREAKOUT
+LIKE_PPO = beside(PPO, "PPO") | EARLY_PPO
+LIKE_A2C = beside(A2C, "A2C") | EARLY_PPO
 
 ROWS = (
     *rows("ppo", PPO),
@@ -132,13 +131,13 @@ ROWS = (
     Row("trpo", MOUNTAIN_CAR, Reference(-107.3, 100_000, RL_ZOO)),
     Row("trpo", PENDULUM, Reference(-174.6, 100_000, RL_ZOO)),
     Row("trpo", CONTINUOUS_CAR, Reference(92.5, 50_000, RL_ZOO)),
-    *rows("trpo", EARLY_BREAKOUT),
+    *rows("trpo", EARLY_PPO),
     Row("pqn", CARTPOLE, Reference(495.13, 500_000, "CleanRL")),
     Row("pqn", ACROBOT, Reference(-95.63, 500_000, "CleanRL")),
     Row("pqn", MOUNTAIN_CAR, Reference(-200.0, 500_000, "CleanRL", goal=-110.0)),
     *rows("pqn", EARLY_PPO),
-    *rows("ppo_penalty", LIKE_PPO | EARLY_PPO),
-    *rows("impala", LIKE_A2C | EARLY_PPO),
+    *rows("ppo_penalty", LIKE_PPO),
+    *rows("impala", LIKE_A2C),
     *rows("actor_critic", LIKE_A2C),
     *rows("reinforce", LIKE_A2C),
     Row("reinforce", CARTPOLE, LIKE_A2C[CARTPOLE], "moving", MOVING),

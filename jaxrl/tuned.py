@@ -194,6 +194,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "Breakout-MinAtar": dict(
             total_steps=1_000_000, num_envs=16, max_kl=0.03, activation="relu"
         ),
+        "Freeway-MinAtar": dict(total_steps=300_000, num_envs=16, max_kl=0.03, activation="relu"),
     },
     "pqn": {
         "CartPole-v1": dict(
@@ -256,6 +257,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         ),
         "MountainCarContinuous-v0": SCALED | ERRORS | dict(total_steps=200_000, num_envs=4),
         "Breakout-MinAtar": BRIEF_WALL | dict(lr=3e-3, lam=0.95),
+        "Freeway-MinAtar": BRIEF_WALL | dict(lr=4e-3, lam=0.95),
     },
     "grpo": {
         "CartPole-v1": dict(
@@ -274,6 +276,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "MountainCarContinuous-v0": ROUND
         | dict(total_steps=300_000, num_envs=8, num_steps=999, num_minibatches=1),
         "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=3e-3),
+        "Freeway-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=3e-3),
     },
     "impala": {
         "CartPole-v1": dict(total_steps=500_000, lr=2e-3),
@@ -311,6 +314,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "MountainCarContinuous-v0": SCALED
         | dict(total_steps=300_000, num_envs=4, num_steps=999, lr=3e-3, whiten="batch"),
         "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=100, lr=2e-3, whiten="batch"),
+        "Freeway-MinAtar": BRIEF_WALL | dict(num_steps=100, lr=2e-3, whiten="batch"),
     },
     "rloo": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2, whiten="batch"),
@@ -322,6 +326,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "MountainCarContinuous-v0": ROUND
         | dict(total_steps=300_000, num_envs=8, num_steps=999, whiten="batch"),
         "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=5e-3, whiten="batch"),
+        "Freeway-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=1e-2, whiten="batch"),
     },
     "dqn": VALUES
     | {

@@ -14,7 +14,19 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Each line may import what stands in the lines above it, and what stands in its own braces.
 LEVELS = (
-    ({"__version__", "types", "text", "config", "checks", "names", "numerics", "softmax"},),
+    (
+        {
+            "__version__",
+            "types",
+            "text",
+            "config",
+            "checks",
+            "names",
+            "numerics",
+            "softmax",
+            "tracing",
+        },
+    ),
     ({"formulas"},),
     ({"networks"}, {"envs"}, {"tasks"}, {"data"}, {"optim"}),
     ({"families"}, {"loops"}),

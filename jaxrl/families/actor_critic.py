@@ -17,6 +17,7 @@ from jaxrl.families.value_head import Head, beyond
 from jaxrl.networks import Network, action_mask, masked
 from jaxrl.numerics import select
 from jaxrl.optim.optimizer import Optimizer
+from jaxrl.tracing import traced_once, zeros_of
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Scalar, once
 
 Ask = Callable[[Array | None], Array]
@@ -133,11 +134,12 @@ def improved(
     critic, critic_opt, numbers = _judged(parts, state, sample.data, weight, target(parts.head))
     actor = state.params.actor, state.opt_state.actor, state.slots
 
+    @traced_once
     def improve() -> tuple[PyTree, Metrics]:
         return _led(parts, chance.actor, state, critic, sample.data, alpha)
 
     def wait() -> tuple[PyTree, Metrics]:
-        return actor, jax.tree.map(jnp.zeros_like, jax.eval_shape(improve)[1])
+        return actor, zeros_of(improve)[1]
 
     if parts.policy_delay == 1:
         actor, told = improve()

@@ -20,6 +20,7 @@ from jaxrl.networks import action_mask
 from jaxrl.networks.value import Chance, Said, ValueNetwork
 from jaxrl.numerics import select
 from jaxrl.optim.optimizer import Optimizer
+from jaxrl.tracing import zeros_of
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Scalar, once
 
 
@@ -96,8 +97,7 @@ def value_learner(parts: Parts) -> Learner:
         return LearnerState(params, opt_state, jnp.int32(0), jax.tree.map(jnp.copy, params))
 
     def carry(key: Array, num_envs: int) -> Carry:
-        like = jax.eval_shape(lambda: noise(key, (num_envs,)))
-        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+        blank = zeros_of(lambda: noise(key, (num_envs,)))
         weights = blank.chance.weights if parts.hold else ()
         held = Held(weights, blank.choice, jnp.zeros(num_envs, bool))
         return Carry(network.carry(num_envs), held)

@@ -24,6 +24,7 @@ from jaxrl.loops.acting import (
 )
 from jaxrl.loops.wander import wandering
 from jaxrl.numerics import select
+from jaxrl.tracing import traced_once, zeros_of
 from jaxrl.types import Algorithm, Array, Env, Learner, LearnerState, Metrics, PyTree
 
 
@@ -81,7 +82,7 @@ def off_policy(env: Env, learner: Learner, buffer: Buffer, pace: Pace) -> Algori
 
         def iterate(carried: Any, chance: Any) -> Any:
             scene, learnt, memory = carried
-            acting, *learning = chance
+            acting, learning = chance[0], chance[1:]
             act = _acting(env, learner, buffer, learnt, blank)
             (scene, memory), played = jax.lax.scan(act, (scene, memory), acting)
             memory = jax.lax.optimization_barrier(memory)  # or XLA copies it in each turn
@@ -120,6 +121,7 @@ def chances(key: Array, learner: Learner, turns: tuple[int, int], num_rows: int)
 def learning(learner: Learner, buffer: Buffer, state: LoopState, chance: Any) -> Any:
     """The body of a scan: one gradient step; and the way from its numbers back to metrics."""
 
+    @traced_once
     def step(learnt: LearnerState, memory: PyTree, draw: Any) -> Any:
         luck, batch = draw
         sample = sound(buffer.sample(memory, batch))
@@ -133,8 +135,7 @@ def learning(learner: Learner, buffer: Buffer, state: LoopState, chance: Any) ->
     def first(state: LoopState, draws: Any) -> Metrics:
         return step(state.learner, state.buffer, jax.tree.map(lambda x: x[0, 0], draws))[2]
 
-    like = jax.eval_shape(first, state, chance)
-    return learn, ravel_pytree(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like))[1]
+    return learn, ravel_pytree(zeros_of(first, state, chance))[1]
 
 
 def sound(sample: Sample) -> Sample:

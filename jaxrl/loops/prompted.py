@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxrl.data import permutation
 from jaxrl.loops.acting import Episode, guarded
 from jaxrl.text import Answers, Prompts, Response, Task, lengths, take, unequal
+from jaxrl.tracing import traced_once, zeros_of
 from jaxrl.types import Algorithm, Array, Average, Learner, LearnerState, Metrics, PyTree, once
 
 
@@ -196,11 +197,9 @@ def filled(ask: Round, max_rounds: int) -> Asked:
         sums = jax.tree.map(jnp.add, now.tally, tally)
         return Asked(put, now.num_rounds + 1, num_groups, sums)
 
-    none = jnp.int32(0)
-    like, sums = jax.eval_shape(ask, none)
-    like = jax.eval_shape(turned, like)
-    empty, nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (like, sums))
-    asked = jax.lax.while_loop(going, again, Asked(empty, none, none, nothing))
+    ask, none = traced_once(ask), jnp.int32(0)
+    empty, sums = zeros_of(ask, none)
+    asked = jax.lax.while_loop(going, again, Asked(turned(empty), none, none, sums))
     return asked._replace(answers=turned(asked.answers))
 
 

@@ -3,13 +3,13 @@
 import jax
 import jax.numpy as jnp
 
+from jaxrl.tracing import traced_once, zeros_of
 from jaxrl.types import Algorithm, Array, Metrics, PyTree
 
 
 def nothing(algorithm: Algorithm, state: PyTree) -> Metrics:
     """Metrics of no update yet."""
-    like = jax.eval_shape(algorithm.update, state)[1]
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    return zeros_of(traced_once(algorithm.update), state)[1]
 
 
 def run(
@@ -26,9 +26,10 @@ def run(
     """
     num_updates = jax.lax.optimization_barrier(jnp.asarray(num_updates, jnp.int32))
     start = nothing(algorithm, state) if metrics is None else metrics
+    update = traced_once(algorithm.update)
 
     def body(_: Array, carried: tuple[PyTree, Metrics]) -> tuple[PyTree, Metrics]:
-        state, new = algorithm.update(carried[0])
+        state, new = update(carried[0])
         return state, jax.tree.map(jnp.add, carried[1], new)
 
     return jax.lax.fori_loop(0, num_updates, body, (state, start))

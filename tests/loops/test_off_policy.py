@@ -10,6 +10,7 @@ import pytest
 
 from jaxrl.data import Buffer, Sample
 from jaxrl.loops import Pace, off_policy
+from jaxrl.loops.run import run
 from jaxrl.loops.wander import wandering
 from jaxrl.types import Box, Discrete, Learner, LearnerState, MaskedObs, MultiDiscrete, once
 from tests.loops.chance import chance, replay, updates
@@ -174,6 +175,18 @@ def test_metrics_are_sums_over_all_gradient_steps():
         numbers = np.arange(1, each + 1) + update * each
         assert float(metrics["number"].total) == numbers.sum()
         assert float(metrics["number"].count) == each
+
+
+def test_learning_is_traced_once():
+    traces = []
+
+    def update(*args):
+        traces.append(args)
+        return student().update(*args)
+
+    counted = off_policy(chance(), student()._replace(update=update), diary(), PACE)
+    jax.eval_shape(lambda key: run(counted, counted.init(key), 3), jax.random.key(0))
+    assert len(traces) == 1
 
 
 def test_episode_statistics_know_of_warm_up():
