@@ -200,3 +200,5 @@ def check(config: Config) -> None:
     holds = once or config.advantage != "smoothed"
     what = "not be smoothed if prompts may come twice"
     demand(config, holds, "advantage", what)
+    holds = config.dual_clip is None or config.surrogate == "clipped"
+    demand(config, holds, "dual_clip", f"be None where the surrogate is {config.surrogate!r}")

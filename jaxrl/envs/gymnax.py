@@ -17,6 +17,8 @@ INTERFACE = ("step_env", "reset_env", "default_params", "action_space", "observa
 
 DOWNLOADS = "MNISTBandit-bsuite"
 
+LIMIT = "max_steps_in_episode"
+
 DERIVED: dict[str, dict[str, tuple[tuple[str, ...], Callable]]] = {
     "CartPole-v1": {
         "total_mass": (("masscart", "masspole"), lambda cart, pole: cart + pole),
@@ -26,7 +28,7 @@ DERIVED: dict[str, dict[str, tuple[tuple[str, ...], Callable]]] = {
         "link_com_pos_1": (("link_length_1",), lambda length: length / 2),
         "link_com_pos_2": (("link_length_2",), lambda length: length / 2),
     },
-    "BernoulliBandit-misc": {"t_max": (("max_steps_in_episode",), lambda limit: limit)},
+    "BernoulliBandit-misc": {"t_max": ((LIMIT,), lambda limit: limit)},
 }
 """Parameters that gymnax keeps apart and that follow from others: name -> (from what, how)."""
 
@@ -129,12 +131,14 @@ def _settings(env: Any, params: dict[str, Any]) -> Any:
     if not params:
         return defaults
     fields = [field.name for field in dataclasses.fields(defaults)]
-    for param in params:
+    for param, value in params.items():
         if param not in fields:
             close = _closest(param, fields)
             raise ValueError(f"{param} is not a parameter of {name}, which has {close}")
         if param in INERT.get(name, ()):
             raise ValueError(f"{param} must not be set: {name} has it and never reads it")
+        if param == LIMIT and isinstance(value, int) and value < 1:
+            raise ValueError(f"{param} must be at least 1, not {value}")
     cast = {param: _cast(param, x, getattr(defaults, param)) for param, x in params.items()}
     settings = dataclasses.replace(defaults, **cast)
     derived = {

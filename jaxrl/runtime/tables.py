@@ -19,4 +19,6 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, no_wrap=index == 0)
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    with console.capture() as text:  # by itself it ends the program where the pipe is closed
+        console.print(table)
+    print(text.get(), end="", flush=True)

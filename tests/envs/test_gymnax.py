@@ -274,6 +274,7 @@ class Strange(Likeness):
         (TypeError, "params must be empty .* not gravity", counter(), {"gravity": 1.0}),
         (ValueError, "gravty is not a .* such as gravity", "CartPole-v1", {"gravty": 1.0}),
         (ValueError, "type int as its default is, not 1.5", "CartPole-v1", {LIMIT: 1.5}),
+        (ValueError, "max_steps_in_episode must be at least 1, not 0", "CartPole-v1", {LIMIT: 0}),
         (ValueError, "must have the shape", "CartPole-v1", {"gravity": jnp.ones(2)}),
         (ValueError, "never reads it", "Asterix-MinAtar", {"shot_cool_down": 3}),
     ],

@@ -1,6 +1,7 @@
 """The catalogue: what help, lists and completion tell is what the zoo itself says."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -112,6 +113,15 @@ def test_lists_show_all_of_it(capsys) -> None:
     assert {*ZOO, *LANGUAGE, *catalogue.environments(), *TASKS, "continuous"} <= words
     ppo = next(line for line in out.splitlines() if line.startswith("ppo "))
     assert catalogue.algorithm("ppo").summary in ppo and "Pendulum-v1" in ppo
+
+
+def test_a_reader_who_has_gone_is_no_failure() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "jaxrl", "algos"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_help_and_lists_come_without_jax() -> None:

@@ -191,6 +191,7 @@ MISTAKES = (
     ("train lm_gppo --env addition", "no algorithm 'lm_gppo'", "lm_grpo"),
     (f"train lm_grpo {TASK} --env-param digit=2", "no parameter 'digit' of addition", "digits"),
     (f"train lm_grpo {SMALL} --group-size 1", "lm_grpo.group_size must be at least 2"),
+    (f"train lm_dcpo {SMALL} --surrogate cispo", "dual_clip must be None where the surrogate is"),
     (f"train lm_grpo {SMALL} --total-steps 3", "num_prompts × group_size = 16, not 3"),
     (f"train lm_grpo {SMALL} --width 9", "lm_grpo.width must be a multiple of num_heads"),
     (f"train lm_grpo {SMALL} --start nowhere", "the folder of a run or of weights, not 'nowhere'"),
