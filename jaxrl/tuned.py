@@ -109,6 +109,11 @@ LIFT: Settings = SCALED | dict(
 CAR: Settings = SCALED | dict(total_steps=500_000, num_envs=16, num_steps=64, lr=2e-3, lam=0.98)
 """Of the same on MountainCar."""
 
+RISE: Settings = SCALED | dict(
+    total_steps=20_000, num_envs=2, num_steps=256, lr=1e-3, num_epochs=10
+)
+"""Of the same on MountainCarContinuous."""
+
 ROUND: Settings = dict(lr=3e-3, normalise_obs=True)
 """Of groups of whole trajectories on both cars."""
 
@@ -155,7 +160,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "Acrobot-v1": LIFT,
         "MountainCar-v0": CAR,
         "Pendulum-v1": UPRIGHT,
-        "MountainCarContinuous-v0": SCALED | dict(total_steps=100_000, num_steps=256, lr=1e-3),
+        "MountainCarContinuous-v0": RISE,
         "Breakout-MinAtar": WALL | dict(total_steps=2_000_000),
         "Freeway-MinAtar": WALL | dict(total_steps=2_000_000, lr=1e-3),
     },
@@ -227,11 +232,11 @@ TUNED: dict[str, dict[str, Settings]] = {
         "Freeway-MinAtar": CROWD,
     },
     "ppo_penalty": {
-        "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-3, gamma=0.98),
+        "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=4e-3, gamma=0.98),
         "Acrobot-v1": LIFT,
         "MountainCar-v0": CAR,
         "Pendulum-v1": UPRIGHT,
-        "MountainCarContinuous-v0": SCALED | dict(total_steps=100_000, num_steps=256, lr=2e-3),
+        "MountainCarContinuous-v0": RISE,
         "Breakout-MinAtar": WALL | dict(total_steps=1_000_000),
         "Freeway-MinAtar": WALL | dict(total_steps=1_000_000, lr=1e-3),
     },
@@ -281,7 +286,7 @@ TUNED: dict[str, dict[str, Settings]] = {
     "impala": {
         "CartPole-v1": dict(total_steps=500_000, lr=2e-3),
         "Acrobot-v1": SCALED | dict(total_steps=500_000, num_envs=16, lam=0.95),
-        "MountainCar-v0": SCALED | dict(total_steps=1_000_000, num_envs=16, lr=5e-3, lam=0.95),
+        "MountainCar-v0": SCALED | dict(total_steps=1_000_000, num_envs=16, lr=4e-3, lam=0.98),
         "Pendulum-v1": dict(
             total_steps=1_000_000,
             num_envs=16,
