@@ -33,7 +33,7 @@ def test_every_index_comes_once(some):
 
 @pytest.mark.slow
 def test_every_index_comes_once_at_many_sizes():
-    for size in range(1, 601, 7):  # each compiles anew
+    for size in range(19, 601, 29):  # each compiles anew
         assert all(is_order(row, size) for row in np.asarray(drawn(KEY, size, 3))), size
 
 
