@@ -247,7 +247,7 @@ def on_probes(agent, num_updates, num_seeds):
         env = either(is_probe, probe(row, boxed), invest(boxed))
         return trained(agent, env, obs, num_updates, key)
 
-    # one `vmap` over all lanes: two of them, one in the other, take twice as long to trace
+    # one `vmap` over all lanes: two of them, one in the other, take longer to trace
     lanes = jax.tree.map(lambda x: jnp.repeat(x, num_seeds, 0), (ROWS, is_probe, obs))
     keys = jnp.tile(jax.random.split(jax.random.key(0), num_seeds), len(NAMES))
     said = jax.jit(jax.vmap(one), compiler_options=SOME)(*lanes, keys)
