@@ -17,6 +17,11 @@ def widen(x: Array) -> Array:
     return jnp.asarray(x, accumulator(x.dtype))
 
 
+def floats(x: Array) -> Array:
+    """`x` where it is of floats; integers and bools as float32."""
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
+
+
 def divide(numerator: Array, denominator: Array) -> Array:
     """numerator / denominator; 0, with gradient 0, where the denominator is 0."""
     empty = denominator == 0

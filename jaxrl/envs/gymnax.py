@@ -47,13 +47,17 @@ WIDER: dict[str, tuple[Any, float, float]] = {
 """Observations that leave their own space: (entries, low, high)."""
 
 
+BITS = "-MinAtar"
+"""How the names end of environments whose observations, floats in gymnax, are zeros and ones."""
+
+
 def gymnax_env(env: Any, /, **params: Any) -> Env:
     """An environment of gymnax, by its registered name or as an object with its interface.
 
     Nothing is reset behind the agent's back, a time limit truncates and never terminates, the
     state keeps its types, and an observation is one array of the space's dtype with at least one
-    axis: an observation that is a category comes one-hot. Transitions are differentiable where
-    gymnax supports it.
+    axis: an observation that is a category comes one-hot, and MinAtar's boards, which hold nothing
+    but zeros and ones, are bool. Transitions are differentiable where gymnax supports it.
 
     Args:
       env: for example "CartPole-v1", or `gymnax.make("DeepSea-bsuite", size=20)[0]`.
@@ -64,20 +68,20 @@ def gymnax_env(env: Any, /, **params: Any) -> Env:
     settings = _settings(source, params)
     is_truncated = getattr(source, "is_truncated", lambda state, settings: False)
     space = _constant(source.observation_space, settings, params)
+    shown = _constant(lambda _: _observation_space(_name(source), space), space, params)
 
     def reset(key: Array) -> tuple[PyTree, PyTree]:
         obs, state = source.reset_env(key, settings)
-        return jax.tree.map(_strong, state), _observed(space, obs)
+        return jax.tree.map(_strong, state), _observed(space, shown, obs)
 
     def step(key: Array, state: PyTree, action: Array) -> tuple[PyTree, Timestep]:
         obs, state, reward, terminated, _ = source.step_env(key, state, action, settings)
         terminated = jnp.asarray(terminated, bool)
         truncated = jnp.asarray(is_truncated(state, settings), bool) & ~terminated
         reward = jnp.asarray(reward, jnp.float32)
-        timestep = Timestep(_observed(space, obs), reward, terminated, truncated)
+        timestep = Timestep(_observed(space, shown, obs), reward, terminated, truncated)
         return jax.tree.map(_strong, state), timestep
 
-    shown = _constant(lambda _: _observation_space(_name(source), space), space, params)
     taken = _space(_constant(source.action_space, settings, params))
     return Env(_lenient(reset), _lenient(step), Spaces(shown, taken))
 
@@ -202,6 +206,8 @@ def _observation_space(name: str, space: Any) -> Box:
     if not isinstance(ours, Box):
         raise TypeError(f"observations must be of a Box or Discrete space, not {ours}")
     box = ours._replace(shape=ours.shape or (1,))
+    if name.endswith(BITS):
+        return box._replace(dtype="bool")
     if name not in WIDER:
         return box
     entries, low, high = WIDER[name]
@@ -209,9 +215,8 @@ def _observation_space(name: str, space: Any) -> Box:
     return box._replace(low=lows.at[entries].min(low), high=highs.at[entries].max(high))
 
 
-def _observed(space: Any, obs: Any) -> Array:
-    """An observation as an array of the declared dtype with at least one axis."""
-    ours = _space(space)
-    if isinstance(ours, Discrete):
-        return jax.nn.one_hot(obs, ours.num_values, dtype=jnp.float32)
-    return jnp.atleast_1d(jnp.asarray(obs).astype(space.dtype))
+def _observed(space: Any, shown: Box, obs: Any) -> Array:
+    """An observation of gymnax's space as an array of ours."""
+    if isinstance(_space(space), Discrete):
+        return jax.nn.one_hot(obs, shown.shape[0], dtype=shown.dtype)
+    return jnp.atleast_1d(jnp.asarray(obs).astype(shown.dtype))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxrl.formulas.recurrence import recurrence
 from jaxrl.networks import content
-from jaxrl.numerics import previous_step
+from jaxrl.numerics import floats, previous_step
 from jaxrl.types import Array, Learner, LearnerState, MaskedObs, Metrics, PyTree, Rollout, Scalar
 
 EPS = 1e-8
@@ -102,7 +102,7 @@ def standardised(moments: Moments, x: PyTree) -> PyTree:
 
     def one(x: Array, mean: Array, var: Array) -> Array:
         mean, var = (jnp.broadcast_to(m, x.shape) for m in (mean, var))
-        return jnp.clip((x - mean) / jnp.sqrt(var + EPS), -BOUND, BOUND)
+        return jnp.clip((floats(x) - mean) / jnp.sqrt(var + EPS), -BOUND, BOUND)
 
     return jax.tree.map(one, x, moments.mean, moments.var)
 
@@ -118,6 +118,7 @@ def joined(moments: Moments, x: PyTree, mask: Array | None = None) -> Moments:
     total = moments.count + new
 
     def one(x: Array, mean: Array, var: Array) -> tuple[Array, Array]:
+        x = floats(x)
         w = weight.reshape(shape + (1,) * (x.ndim - 2))
         batch_mean = (w * x).sum((0, 1)) / new
         centred = x - jnp.broadcast_to(batch_mean, x.shape)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxrl.networks.product import dense_product
+from jaxrl.numerics import floats
 from jaxrl.types import Array, Box, Discrete, MultiDiscrete, PyTree
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -53,11 +54,7 @@ def _flat(x: Array, rank: int) -> Array:
     if x.ndim < rank:
         raise ValueError(f"obs must have at least {rank} axes (obs_rank), not the shape {x.shape}")
     split = x.ndim - rank
-    return _floats(x).reshape(*x.shape[:split], math.prod(x.shape[split:]))
-
-
-def _floats(x: Array) -> Array:
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
+    return floats(x).reshape(*x.shape[:split], math.prod(x.shape[split:]))
 
 
 class MLP(nn.Module):
@@ -129,7 +126,7 @@ class CNN(nn.Module):
         if obs.ndim < 3:
             raise ValueError(f"obs must be images [..., H, W, C], not of shape {obs.shape}")
         activation = activation_of(self.activation)
-        x = _floats(obs)
+        x = floats(obs)
         init = nn.initializers.orthogonal(math.sqrt(2))
         for i, size in enumerate(self.features):
             conv = nn.Conv(size, (3, 3), padding="VALID", kernel_init=init, name=f"conv_{i}")

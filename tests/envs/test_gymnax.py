@@ -88,7 +88,32 @@ def test_integer_spaces_keep_their_type():
     assert make("Catch-bsuite").spaces.observation.dtype == "int32"
 
 
-@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW_TO_COMPILE))
+        for name in NAMES
+        if name.endswith("-MinAtar")
+    ],
+)
+def test_minatar_s_boards_are_zeros_and_ones(name):
+    source, params = made(name)
+
+    @jax.jit
+    def boards(keys):
+        actions = jax.random.randint(KEY, keys.shape, 0, source.action_space(params).n)
+
+        def body(state, now):
+            return source.step_env(now[0], state, now[1], params)[1::-1]
+
+        return jax.lax.scan(body, source.reset_env(KEY, params)[1], (keys, actions))[1]
+
+    with jax.numpy_dtype_promotion("standard"):
+        assert set(np.unique(boards(jax.random.split(KEY, 200)))) == {0.0, 1.0}
+    assert make(name).spaces.observation.dtype == make(name).reset(KEY)[1].dtype == bool
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "Breakout-MinAtar"])
 def test_trajectories_are_gymnax_s(name):
     env, (source, params) = make(name), made(name)
     actions = draw(KEY, env.spaces.action, (30,))
