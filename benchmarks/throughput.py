@@ -6,9 +6,9 @@ turn about with rejax and SBX in environments made in DIR; --write puts the tabl
 python -m benchmarks.throughput --scanned [--write]: only DQN beside DQN in one scan.
 
 The settings named purejaxrl-* are the hyper-parameters of PureJaxRL's own scripts; the other ones
-are rejax's defaults (`benchmarks.off_policy`). A single run of few environments uses one thread of
-XLA (NPROC=1, unless set): its products are too small to gain from two. A sweep takes every core as
-a device and spreads its seeds over them.
+are rejax's defaults (`benchmarks.off_policy`). A single run on few numbers an observation uses one
+thread of XLA (NPROC=1, unless set): its products are too small to gain from two. A sweep takes
+every core as a device and spreads its seeds over them.
 """
 
 import argparse
@@ -236,7 +236,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.setting:
         setting = ALL[options.setting]
-        if setting.num_seeds == 1 and setting.fields["num_envs"] < SIXTY_FOUR["num_envs"]:
+        if setting.num_seeds == 1 and not setting.env.endswith("-MinAtar"):
             os.environ.setdefault("NPROC", "1")
         figures = measure(setting)
         print(json.dumps(figures._asdict()) if options.json else figures.line(options.setting))

@@ -18,6 +18,7 @@ from jaxrl.networks import (
     obs_rank,
     recurrent,
 )
+from jaxrl.networks.product import dense_product
 from jaxrl.types import Box, Discrete, MaskedObs, MultiDiscrete
 from tests.formulas.tools import near, sample
 
@@ -45,6 +46,30 @@ def test_mlp_is_its_equation():
     near(y, x @ params["output"]["kernel"], 1e-5, 1e-7)
     assert set(params) == {"dense_0", "dense_1", "output"}
     assert MLP((8, 5)).init(KEY, obs)["params"].keys() == {"dense_0", "dense_1"}
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "size_in", "size_out"),
+    [
+        *((7, 3, 5), (128, 64, 32), (128, 32, 64), (300, 64, 64), (512, 4, 64)),
+        *((512, 64, 3), (512, 64, 64), (1024, 40, 64), (512, 128, 64), (512, 64, 128)),
+    ],
+)
+def test_gradients_of_a_dense_layer_of_any_size(num_rows, size_in, size_out):
+    x, weights, slope = (
+        jax.random.normal(key, shape)
+        for key, shape in zip(
+            jax.random.split(KEY, 3),
+            [(num_rows, size_in), (size_in, size_out), (num_rows, size_out)],
+            strict=True,
+        )
+    )
+    output, back = jax.vjp(dense_product, x, weights)
+    x, weights, slope, *found = (
+        np.asarray(a, np.float64) for a in (x, weights, slope, output, *back(slope))
+    )
+    for came, expected in zip(found, (x @ weights, slope @ weights.T, x.T @ slope), strict=True):
+        np.testing.assert_allclose(came, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_initial_weights():
