@@ -305,8 +305,8 @@ def evaluate(
       networks: as in `make_train`.
       max_steps: after so many steps an episode counts as it stands.
     """
+    config = zoo.tuned(config, env)[0] if isinstance(config, str) else config  # by the env's name
     env = make(env)
-    config = zoo.tuned(config, env)[0] if isinstance(config, str) else config
     learner = build(config, env, Setting(env.spaces, 1, networks))[1]
     learnt = state if isinstance(state, LearnerState) else state.learner
     return play(key, env, learner, learnt, num_episodes, greedy, max_steps)

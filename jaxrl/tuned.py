@@ -62,8 +62,7 @@ BRICK_SUPPORT: Settings = BRICKS | dict(value_min=0.0, value_max=10.0)
 """Of learners of whole distributions on a support there."""
 
 ROAD: Settings = BRICKS | dict(n_step=1, lr=2e-3, layer_norm=True)
-"""Of learners of action values on Freeway-MinAtar, where returns of several steps hold what tries
-cost."""
+"""Of the same on Freeway-MinAtar, where returns of several steps hold what tries cost."""
 
 ROAD_SUPPORT: Settings = BRICKS | dict(n_step=1, lr=5e-4, value_min=0.0, value_max=4.0)
 """Of learners of whole distributions on a support there."""
@@ -138,6 +137,9 @@ BRIEF_WALL: Settings = dict(
 )
 """Of policies that learn once from what they did, on MinAtar."""
 
+CROSSING: Settings = BRIEF_WALL | dict(total_steps=2_000_000, lr=4e-3, lam=0.95)
+"""Of actor-critics on Freeway-MinAtar."""
+
 CROWD: Settings = dict(
     total_steps=1_000_000, num_steps=32, lr=2e-3, lam=0.65, num_epochs=2, num_minibatches=8
 )
@@ -180,7 +182,7 @@ TUNED: dict[str, dict[str, Settings]] = {
             normalise_reward=True,
         ),
         "Breakout-MinAtar": BRIEF_WALL,
-        "Freeway-MinAtar": BRIEF_WALL | dict(lr=2e-3, lam=0.95),
+        "Freeway-MinAtar": CROSSING,
     },
     "trpo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lam=0.98),
@@ -238,7 +240,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "Pendulum-v1": UPRIGHT,
         "MountainCarContinuous-v0": RISE,
         "Breakout-MinAtar": WALL | dict(total_steps=1_000_000),
-        "Freeway-MinAtar": WALL | dict(total_steps=1_000_000, lr=1e-3),
+        "Freeway-MinAtar": WALL | dict(total_steps=2_000_000, lr=1e-3),
     },
     "actor_critic": {
         "CartPole-v1": dict(
@@ -262,7 +264,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         ),
         "MountainCarContinuous-v0": SCALED | ERRORS | dict(total_steps=200_000, num_envs=4),
         "Breakout-MinAtar": BRIEF_WALL | dict(lr=3e-3, lam=0.95),
-        "Freeway-MinAtar": BRIEF_WALL | dict(lr=4e-3, lam=0.95),
+        "Freeway-MinAtar": CROSSING,
     },
     "grpo": {
         "CartPole-v1": dict(
@@ -300,8 +302,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         "MountainCarContinuous-v0": SCALED
         | dict(total_steps=100_000, num_envs=4, num_steps=32, lam=0.95, entropy_coef=0.0),
         "Breakout-MinAtar": BRIEF_WALL | dict(policy_lag=2, lam=0.95),
-        "Freeway-MinAtar": BRIEF_WALL
-        | dict(total_steps=2_000_000, policy_lag=2, lr=4e-3, lam=0.95),
+        "Freeway-MinAtar": CROSSING | dict(policy_lag=2),
     },
     "reinforce": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),
@@ -348,7 +349,8 @@ TUNED: dict[str, dict[str, Settings]] = {
     },
     "qr_dqn": {
         "CartPole-v1": BALANCE | dict(num_quantiles=10, hidden_sizes=(128, 128)),
-        "Acrobot-v1": SWING | dict(num_quantiles=25, layer_norm=True),
+        "Acrobot-v1": SWING
+        | dict(num_quantiles=25, layer_norm=True, num_gradients=16, epsilon_end=0.03),
         "MountainCar-v0": HILL,
         "Breakout-MinAtar": BRICKS | dict(num_quantiles=25),
         "Freeway-MinAtar": ROAD | dict(num_quantiles=25),

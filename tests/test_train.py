@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from jaxrl import evaluate, grid, make_train
+from jaxrl import evaluate, grid, make_train, zoo
 from jaxrl.algorithms import grpo, ppo, reinforce
 from jaxrl.config import replace
 from jaxrl.envs import PROBES, probe
@@ -192,6 +192,19 @@ def test_evaluations_change_nothing_in_training() -> None:
     near(state.learner, plain.learner)
     assert metrics["eval_return"].count.tolist() == [5.0] * 3
     assert (jax.random.key_data(state.key) == jax.random.key_data(plain.key)).all()
+
+
+def test_a_name_is_evaluated_with_the_settings_it_was_trained_with() -> None:
+    env, config = "MountainCarContinuous-v0", zoo.tuned("ppo", "MountainCarContinuous-v0")[0]
+    state = jax.jit(make_train("ppo", env).algorithm.init)(KEY).learner
+    seen = state.slots.obs._replace(mean=jnp.array([0.3, -0.2]))
+    state = state._replace(slots=state.slots._replace(obs=seen))
+    named, given, other = (
+        evaluate(c, state, env, KEY, 2, max_steps=3).episode_return
+        for c in ("ppo", config, replace(config, normalise_obs=False, normalise_reward=False))
+    )
+    np.testing.assert_array_equal(named, given)
+    assert (named != other).all()
 
 
 def test_a_learner_state_alone_can_be_evaluated() -> None:

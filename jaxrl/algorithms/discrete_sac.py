@@ -9,6 +9,8 @@ Reference: Christodoulou 2019, arXiv:1910.07207.
 
 import math
 
+import jax.numpy as jnp
+
 from jaxrl.config import config
 from jaxrl.families import settings
 from jaxrl.families.actor_critic import actor_critic_learner
@@ -16,8 +18,8 @@ from jaxrl.families.critic_settings import CriticConfig, all_vote, critics_of_ch
 from jaxrl.families.settings import Setting
 from jaxrl.families.soft import enumerated
 from jaxrl.families.temperature import fixed_temperature, learnt_temperature
-from jaxrl.networks import distribution
-from jaxrl.types import Discrete, Learner
+from jaxrl.networks import action_mask, distribution
+from jaxrl.types import Discrete, Learner, PyTree, Scalar
 
 
 @config
@@ -36,9 +38,20 @@ def learner(config: Config, setting: Setting) -> Learner:
     space = settings.action_space(config, setting, Discrete)
     temperature = fixed_temperature(config.temperature)
     if config.learn_temperature:
-        target = config.entropy_share * math.log(space.num_values)
+
+        def target(obs: PyTree) -> Scalar:
+            return config.entropy_share * greatest_entropy(space, obs)
+
         optimizer = settings.optimizer(config, setting, 1)
         temperature = learnt_temperature(optimizer, config.temperature, target)
     critics = critics_of_choices(config, setting, space.num_values)
     conduct, jury = enumerated(distribution(space)), all_vote(config)
     return actor_critic_learner(parts(config, setting, conduct, critics, jury, temperature))
+
+
+def greatest_entropy(space: Discrete, obs: PyTree) -> Scalar:
+    """Of choices among the legal actions, in the mean over observations."""
+    mask = action_mask(obs)
+    if mask is None:
+        return math.log(space.num_values)
+    return jnp.log(jnp.maximum(mask.sum(-1), 1)).mean()

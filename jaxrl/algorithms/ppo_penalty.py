@@ -28,6 +28,9 @@ from jaxrl.families.settings import PolicyConfig, Setting
 from jaxrl.formulas.policy_losses import adaptive_kl_coefficient, kl_penalised
 from jaxrl.types import Array, Learner, LearnerState, Metrics, Scalar, once
 
+BOUNDS = (1e-6, 1e6)
+"""Of β, which would otherwise end at 0 or at infinity, and stay there."""
+
 
 @config
 class Config(PolicyConfig):
@@ -77,6 +80,7 @@ def adapting(parts: Parts, improver: Improver, target_kl: Scalar) -> Improver:
         moved = parts.distribution.kl(batch.output, predict(parts, state.params, batch).output)
         kl = batch_mean(moved[None], batch.mask)[0]
         metrics |= once(kl=kl, kl_coef=state.slots)
-        return state._replace(slots=adaptive_kl_coefficient(state.slots, kl, target_kl)), metrics
+        beta = jnp.clip(adaptive_kl_coefficient(state.slots, kl, target_kl), *BOUNDS)
+        return state._replace(slots=beta), metrics
 
     return improver._replace(improve=improve)

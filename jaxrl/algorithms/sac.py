@@ -44,7 +44,7 @@ def learner(config: Config, setting: Setting) -> Learner:
         # The density is of the action in its box: half widths other than 1 move its entropy.
         target = bounds.num_dims * config.target_entropy + jnp.log(bounds.half).sum()
         optimizer = settings.optimizer(config, setting, 1)
-        temperature = learnt_temperature(optimizer, config.temperature, target)
+        temperature = learnt_temperature(optimizer, config.temperature, lambda _: target)
     critics, jury = critics_of_box(config, setting, bounds), all_vote(config)
     conduct = lingering(reparameterised(choice), config.noise_memory)
     return actor_critic_learner(

@@ -53,3 +53,4 @@ class Buffer(NamedTuple):
     margin: Callable[[int, int], "Buffer"] = placeless  # k, j -> the same buffer, which draws none
     # of each environment's k newest and j oldest rows
     window: int = 1  # steps of an environment by which one row of it may be drawn
+    looks: bool = False  # whether it reads observations, which must then come as they are

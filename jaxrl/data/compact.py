@@ -145,7 +145,9 @@ def stacked(buffer: Buffer, num_frames: int) -> Buffer:
         def add(state: PyTree, transition: Transition) -> PyTree:
             return inner.add(state, _unstacked(transition, num_frames))
 
-        return inner._replace(init=init, add=add, sample=sample, read=read, margin=margin)
+        return inner._replace(
+            init=init, add=add, sample=sample, read=read, margin=margin, looks=True
+        )
 
     return margin(0, 0)
 
@@ -193,8 +195,11 @@ def _with_frames(obs: PyTree, frames: Array) -> PyTree:
 def packed(buffer: Buffer) -> Buffer:
     """Replay in which a bool of an array takes a bit, and not a byte; the other types stay.
 
-    For observations that are bool, and the masks of actions.
+    For observations that are bool, and the masks of actions. Inside of what reads observations
+    (`stacked`, `hindsight`), not around it.
     """
+    if buffer.looks:
+        raise ValueError("packed must stand inside of stacked and hindsight, not around them")
 
     def margin(newest: int, oldest: int) -> Buffer:
         inner = buffer.margin(newest, oldest)

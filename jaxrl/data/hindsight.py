@@ -97,6 +97,7 @@ def hindsight(
             lambda state, aim: inner.reached(state, aim.place) & _whole(inner, state, aim),
             margin,
             inner.window,
+            looks=True,
         )
 
     return margin(0, 0)

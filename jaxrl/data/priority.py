@@ -4,7 +4,8 @@
     wᵢ = (N P(i))⁻¹ / maxⱼ (N P(j))⁻¹ = minⱼ mⱼ / mᵢ   over the batch
 
 Learners raise weights to the power β, which leaves their maximum at 1. New rows have the largest
-priority so far. A row of priority 0 is never drawn, unless there is no other.
+priority so far. A row of priority 0 is never drawn, unless there is no other. A priority that is
+not finite is none: the row keeps what it had.
 Reference: Schaul et al. 2016, arXiv:1511.05952, section 3.
 """
 
@@ -53,9 +54,10 @@ def prioritised(capacity: int, num_envs: int, exponent: Scalar) -> Buffer:
         return state._replace(tree=tree.changed(state.tree, index, mass))
 
     def reprioritise(state: Weighed, index: Array, priority: Array) -> Weighed:
-        priority = _sound(priority)
-        mass = jnp.where(priority > 0, priority**exponent, 0.0)
-        peak = jnp.maximum(state.peak, priority.max())
+        sound, told = _sound(priority), jnp.isfinite(priority)
+        mass = jnp.where(sound > 0, sound**exponent, 0.0)
+        mass = jnp.where(told, mass, tree.mass(state.tree, index))
+        peak = jnp.maximum(state.peak, sound.max())
         return Weighed(tree.changed(state.tree, index, mass), peak)
 
     def choose(num_rows: int) -> Choice:
@@ -83,10 +85,12 @@ def ranked(capacity: int, num_envs: int, exponent: Scalar) -> Buffer:
         return state._replace(tree=tree.changed(state.tree, index, jnp.where(ready, 1.0, 0.0)))
 
     def reprioritise(state: Ranked, index: Array, priority: Array) -> Ranked:
-        priority = _sound(priority)
-        new = _bin(priority)
+        sound, told = _sound(priority), jnp.isfinite(priority)
+        old = state.bins.at[index].get(mode="promise_in_bounds").astype(jnp.int32)
+        new = jnp.where(told, _bin(sound), old)
         state = _binned(state, index, new)
-        mass = jnp.where(priority > 0, _rank(state.counts)[new] ** -exponent, 0.0)
+        mass = jnp.where(sound > 0, _rank(state.counts)[new] ** -exponent, 0.0)
+        mass = jnp.where(told, mass, tree.mass(state.tree, index))
         return state._replace(tree=tree.changed(state.tree, index, mass))
 
     def choose(num_rows: int) -> Choice:
@@ -123,8 +127,9 @@ def _pick(state: Any, noise: Array, first: Array, count: Array) -> tuple[Array, 
 
 
 def _sound(priority: Array) -> Array:
-    """Priorities of which any power and any sum is finite; NaN counts as nothing."""
-    return jnp.where(priority > 0, jnp.minimum(priority, LARGEST), 0.0)
+    """Priorities of which any power and any sum is finite; 0 for those that are not themselves."""
+    sound = jnp.isfinite(priority) & (priority > 0)
+    return jnp.where(sound, jnp.minimum(priority, LARGEST), 0.0)
 
 
 def _bin(priority: Array) -> Array:

@@ -213,7 +213,7 @@ def _led(
 
     flat, opt_state, numbers = optimizer.step(loss, flat, state.opt_state.actor, state.num_updates)
     policy_loss, log_prob = numbers[:2]
-    slots = parts.temperature.update(state.slots, log_prob, state.num_updates)
+    slots = parts.temperature.update(state.slots, log_prob, data.obs, state.num_updates)
     told = once(policy_loss=policy_loss)
     if parts.conduct.soft:
         told |= once(entropy=-log_prob, temperature=alpha)

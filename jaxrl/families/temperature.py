@@ -15,8 +15,8 @@ class Temperature(NamedTuple):
 
     init: Callable[[], PyTree]  # -> slots
     value: Callable[[PyTree], Array]  # slots -> α
-    update: Callable[[PyTree, Array, Array], PyTree]  # slots, mean log-probability of actions,
-    # number of the step -> slots
+    update: Callable[[PyTree, Array, PyTree, Array], PyTree]  # slots, mean log-probability of
+    # actions, what was seen, number of the step -> slots
 
 
 class Learnt(NamedTuple):
@@ -33,18 +33,24 @@ def fixed_temperature(alpha: Scalar) -> Temperature:
     )
 
 
-def learnt_temperature(optimizer: Optimizer, start: Scalar, target_entropy: Scalar) -> Temperature:
-    """α rises while the policy's entropy is below the target, and falls while it is above."""
+def learnt_temperature(
+    optimizer: Optimizer, start: Scalar, target_entropy: Callable[[PyTree], Scalar]
+) -> Temperature:
+    """α rises while the policy's entropy is below the target, and falls while it is above.
+
+    Args:
+      target_entropy: the target where that was seen, [B, ...].
+    """
 
     def init() -> Learnt:
         log_temperature = jnp.log(jnp.asarray(start, jnp.float32))
         return Learnt(log_temperature, optimizer.init(log_temperature))
 
-    def update(slots: Learnt, log_prob: Array, count: Array) -> Learnt:
+    def update(slots: Learnt, log_prob: Array, obs: PyTree, count: Array) -> Learnt:
         flat, unpack = optimizer.layout(slots.log_temperature)
 
         def loss(flat: PyTree) -> tuple[Array, Array]:
-            price = temperature_loss(unpack(flat), log_prob[None], target_entropy)
+            price = temperature_loss(unpack(flat), log_prob[None], target_entropy(obs))
             return price[0], jnp.zeros(0)
 
         flat, opt_state, _ = optimizer.step(loss, flat, slots.opt_state, count)

@@ -101,8 +101,10 @@ def tallied(episode: Episode, reward: Array, done: Array) -> tuple[Episode, tupl
     them the sums and the number.
 
     After the scan rather than in it, where every small operation counts once a step:
-    Gₜ = xₜ + (1 − dₜ₋₁) Gₜ₋₁, a recurrence in the other direction.
+    Gₜ = xₜ + (1 − dₜ₋₁) Gₜ₋₁, a recurrence in the other direction. A reward that is no finite
+    number is left out: it would stay in the sum beyond its episode.
     """
+    reward = jnp.where(jnp.isfinite(reward), reward, 0.0)
     before = previous_step(done, jnp.zeros_like(done[0]))
 
     def sums(x: Array, start: Array) -> Array:

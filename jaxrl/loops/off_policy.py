@@ -27,6 +27,12 @@ from jaxrl.numerics import select
 from jaxrl.tracing import traced_once, zeros_of
 from jaxrl.types import Algorithm, Array, Env, Learner, LearnerState, Metrics, PyTree
 
+LEAST = 1e-6
+"""What every priority is raised by, so that a row that is learnt by heart may come again.
+
+Reference: Schaul et al. 2016, arXiv:1511.05952, section 3.3.
+"""
+
 
 class Pace(NamedTuple):
     """How acting and learning take turns."""
@@ -126,7 +132,7 @@ def learning(learner: Learner, buffer: Buffer, state: LoopState, chance: Any) ->
         luck, batch = draw
         sample = sound(buffer.sample(memory, batch))
         learnt, metrics, priority = learner.update(luck, learnt, sample)
-        return learnt, buffer.reprioritise(memory, sample.index, priority), metrics
+        return learnt, buffer.reprioritise(memory, sample.index, priority + LEAST), metrics
 
     def learn(carried: tuple[LearnerState, PyTree], draw: Any) -> Any:
         learnt, memory, metrics = step(*carried, draw)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.families.normalise import BOUND, EPS, Normalised
+from jaxrl.families.normalise import BOUND, EPS, Normalised, with_content
 from jaxrl.families.policy import ActorCritic
 from jaxrl.networks import action_mask, content
 from jaxrl.runtime import checkpoint, numpy_policy, tensors
@@ -24,6 +24,7 @@ from jaxrl.types import Discrete, Env, Learner, LearnerState, MultiDiscrete, PyT
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 NUM_COMPARED, NUM_STEPS, TOLERANCE, NEARLY_ALL = 64, 3, 1e-5, 0.98
+FLIPPED = 0.1  # of the bools of another observation
 
 
 class Agent(NamedTuple):
@@ -202,23 +203,28 @@ def _finite(bound: np.ndarray) -> list[float | None]:
 def _both(agent: Agent, policy: numpy_policy.Policy) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What the learner does and what the description does, in a few steps one after the other."""
     obs, memory = examples(agent, NUM_COMPARED)
-    other = numpy_policy.start(policy, NUM_COMPARED)
+    remembered = numpy_policy.start(policy, NUM_COMPARED)
     mask = action_mask(obs)
     learner_act = jax.jit(agent.learner.act)
     ours, theirs = [], []
     for i in range(NUM_STEPS):
         key = jax.random.key(i)
-        seen = jax.tree.map(lambda x, key=key: _shaken(key, x), obs) if i else obs
+        other = jax.tree.map(lambda x, key=key: _shaken(key, x), content(obs))
+        seen = with_content(obs, other) if i else obs
         action, _, memory = learner_act(agent.state, seen, None, memory)
         legal = None if mask is None else np.asarray(action_mask(seen))
-        numpy_action, other = numpy_policy.act(policy, np.asarray(content(seen)), other, legal)
+        numpy_action, remembered = numpy_policy.act(
+            policy, np.asarray(content(seen)), remembered, legal
+        )
         ours.append(np.asarray(action))
         theirs.append(numpy_action)
     return ours, theirs
 
 
 def _shaken(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Other observations of the same type; the masks stay as they are."""
+    """Other observations of the same type."""
+    if x.dtype == bool:
+        return x ^ jax.random.bernoulli(key, FLIPPED, x.shape)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         return x
     return x + jax.random.normal(key, x.shape, x.dtype)

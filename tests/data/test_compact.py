@@ -145,6 +145,11 @@ def test_flags_come_back_from_their_bits(inner, newest):
     same(rows, jax.tree.map(lambda x: x[steps], history))
 
 
+def test_packed_stands_inside_of_what_reads_observations():
+    with pytest.raises(ValueError, match="packed must stand inside of stacked and hindsight"):
+        packed(stacked(CHAINED, 2))
+
+
 def test_packed_buffers_of_several_learners_are_their_own():
     buffer = packed(CHAINED)
     pasts = [bits(past(57, seed=seed)) for seed in range(2)]

@@ -142,10 +142,17 @@ def test_rows_that_may_not_be_drawn_cannot_be_given_a_priority():
 def test_odd_priorities_leave_the_others_as_they_are(make, bad):
     buffer = make(21, NUM_ENVS, 0.6)
     state = told(buffer, 21, np.ones(21, np.float32))
+    before = tree.mass(state.choice.tree, jnp.arange(21))
     state = buffer.reprioritise(state, jnp.array([3, 4]), jnp.array([bad, 2.0]))
     sample = drawn(buffer, state, 1000)
     assert np.isfinite(sample.weight).all()
-    assert (np.asarray(sample.index) == 3).any() == (bad == np.inf)
+    assert (np.asarray(sample.index) == 3).any() == (bad != -1.0)
+    after = tree.mass(state.choice.tree, jnp.arange(21))
+    kept = np.arange(21) != 4
+    kept[3] = bad != -1.0
+    np.testing.assert_array_equal(after[kept], before[kept])
+    if make is prioritised:
+        assert state.choice.peak == 2.0
 
 
 def test_where_no_row_has_a_priority_all_are_alike():

@@ -102,6 +102,13 @@ def test_the_coefficient_adapts(share, factor):
     np.testing.assert_allclose(new.slots, coefficient * factor, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("bound", "target_kl"), [(1e-6, 1e9), (1e6, 1e-12)])
+def test_the_coefficient_neither_vanishes_nor_overflows(bound, target_kl):
+    config = replace(PENALTY, target_kl=target_kl)
+    new = updated(ppo_penalty, config, PENALTY, slots=np.float32(bound))[1]
+    np.testing.assert_allclose(new.slots, bound, rtol=1e-6)
+
+
 def test_the_kl_that_adapts_is_measured_after_the_update():
     state, new, metrics, x = updated(
         ppo_penalty, replace(PENALTY, lr=0.5), PENALTY, optimizer=drift.descent

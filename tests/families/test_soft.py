@@ -154,11 +154,11 @@ def test_a_step_of_discrete_sac(masked):
 
 def test_temperature_takes_a_step_down_its_loss():
     optimizer = Optimizer(drift.descent(None, lambda _: 0.1), linear(0.1, 1, False), own=True)
-    temperature = learnt_temperature(optimizer, 0.5, -3.0)
+    temperature = learnt_temperature(optimizer, 0.5, lambda _: -3.0)
     slots = temperature.init()
     np.testing.assert_allclose(temperature.value(slots), 0.5, rtol=1e-6)
     for log_prob in (5.0, 1.0):  # less entropy than the target's, and more
-        new = temperature.update(slots, jnp.float32(log_prob), jnp.int32(0))
+        new = temperature.update(slots, jnp.float32(log_prob), (), jnp.int32(0))
 
         def loss(log_alpha, log_prob=log_prob):
             rows = value_targets.temperature_loss(log_alpha[0], np.full(2, log_prob), -3.0)
@@ -170,16 +170,19 @@ def test_temperature_takes_a_step_down_its_loss():
 
 
 @pytest.mark.parametrize(
-    ("module", "space", "target"),
+    ("module", "space", "masked", "target"),
     [
-        (sac, replayed.BOX, -2 * 0.7 + np.log(HALF).sum()),
-        (discrete_sac, Discrete(3), 0.4 * np.log(3)),
+        (sac, replayed.BOX, False, -2 * 0.7 + np.log(HALF).sum()),
+        (discrete_sac, Discrete(3), False, 0.4 * np.log(3)),
+        (discrete_sac, Discrete(3), True, None),
     ],
 )
-def test_temperature_aims_at_an_entropy(module, space, target):
+def test_temperature_aims_at_an_entropy(module, space, masked, target):
     aim = {"target_entropy": -0.7} if module is sac else {"entropy_share": 0.4}
     made = replayed.learner(module, space, temperature=0.6, **aim)
-    sample = replayed.sample(space)
+    sample = replayed.sample(space, masked)
+    if masked:
+        target = 0.4 * np.log(sample.data.obs.action_mask.sum(-1)).mean()
     state = replayed.started(made, sample.data.obs)
     new, metrics, _ = replayed.taught(made)(jax.random.key(1), state, sample)
     # d/d log α of −α (log π + H*) is −α (H* − H).

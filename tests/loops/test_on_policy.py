@@ -135,6 +135,7 @@ def test_a_reward_that_is_not_finite_is_refused():
     assert any(broken) and not all(broken)
     assert [bool(m["refused"].mean) for _, m in found] == broken
     assert int(state.bad_update) == broken.index(True)
+    assert all(np.isfinite(m["episode_return"].total) for _, m in found)
     assert int(state.learner.num_updates) == broken.count(False)
 
 

@@ -47,6 +47,18 @@ def pictures(env: Env) -> Env:
     return Env(reset, step, spaces)
 
 
+def board(env: Env) -> Env:
+    """The environment with a board of bools, which is empty whenever an episode begins."""
+    space = Box(0, 1, (5, 4), "bool")
+    empty = jnp.zeros(space.shape, bool)
+
+    def step(key, state, action):
+        state, timestep = env.step(key, state, action)
+        return state, timestep._replace(obs=empty.at[0].set(timestep.obs.sum() > 0))
+
+    return Env(lambda key: (env.reset(key)[0], empty), step, env.spaces._replace(observation=space))
+
+
 AGENTS = {
     "mlp": ("ppo", drift(), {"normalise_obs": True, "layer_norm": True}),
     "several masked": ("ppo", guarded(MultiDiscrete((3, 4))), {"activation": "silu"}),
@@ -62,6 +74,7 @@ AGENTS = {
     ),
     "image, flat": ("trpo", pictures(drift()), {}),
     "lagging": ("impala", drift(), {}),
+    "lagging, bools": ("impala", board(drift()), {}),
     "dqn": ("dqn", drift(Discrete(3)), {}),
     "q": ("pqn", guarded(Discrete(3)), {"normalise_obs": True, "hidden_sizes": (16,)}),
 }
@@ -96,6 +109,8 @@ def seen(agent: Agent, num: int, step: int):
     """Observations like those of the environment, and further out; masks leave something legal."""
     obs, _ = export.examples(agent, num)
     key, k_mask = jax.random.split(jax.random.key(step))
+    if content(obs).dtype == bool:
+        return jax.random.bernoulli(key, 0.5, content(obs).shape)
     noisy = content(obs) + 2 * jax.random.normal(key, content(obs).shape)
     if (mask := action_mask(obs)) is None:
         return noisy
