@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from jaxrl.types import Array, PyTree
 
@@ -95,6 +97,15 @@ def take(prompts: Prompts, rows: Array) -> Prompts:
     """Some of the prompts, by their places."""
     answer = jax.tree.map(lambda x: x[rows], prompts.answer)
     return Prompts(prompts.token[:, rows], prompts.mask[:, rows], prompts.index[rows], answer)
+
+
+def num_places(prompts: Prompts) -> int:
+    """How many rows a table has that is looked up by the prompts' index.
+
+    A task that is made inside of `jit`, where its numbers are not known, must have 0 to N − 1.
+    """
+    known = not isinstance(prompts.index, Tracer)
+    return int(np.asarray(prompts.index).max()) + 1 if known else len(prompts.index)
 
 
 def unequal(reward: Array) -> Array:

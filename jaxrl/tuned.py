@@ -137,9 +137,6 @@ BRIEF_WALL: Settings = dict(
 )
 """Of policies that learn once from what they did, on MinAtar."""
 
-CROSSING: Settings = BRIEF_WALL | dict(total_steps=2_000_000, lr=4e-3, lam=0.95)
-"""Of actor-critics on Freeway-MinAtar."""
-
 CROWD: Settings = dict(
     total_steps=1_000_000, num_steps=32, lr=2e-3, lam=0.65, num_epochs=2, num_minibatches=8
 )
@@ -182,7 +179,7 @@ TUNED: dict[str, dict[str, Settings]] = {
             normalise_reward=True,
         ),
         "Breakout-MinAtar": BRIEF_WALL,
-        "Freeway-MinAtar": CROSSING,
+        "Freeway-MinAtar": BRIEF_WALL | dict(lr=2e-3, lam=0.95),
     },
     "trpo": {
         "CartPole-v1": dict(total_steps=100_000, num_envs=4, lam=0.98),
@@ -264,7 +261,7 @@ TUNED: dict[str, dict[str, Settings]] = {
         ),
         "MountainCarContinuous-v0": SCALED | ERRORS | dict(total_steps=200_000, num_envs=4),
         "Breakout-MinAtar": BRIEF_WALL | dict(lr=3e-3, lam=0.95),
-        "Freeway-MinAtar": CROSSING,
+        "Freeway-MinAtar": BRIEF_WALL | dict(lr=4e-3, lam=0.95),
     },
     "grpo": {
         "CartPole-v1": dict(
@@ -302,7 +299,8 @@ TUNED: dict[str, dict[str, Settings]] = {
         "MountainCarContinuous-v0": SCALED
         | dict(total_steps=100_000, num_envs=4, num_steps=32, lam=0.95, entropy_coef=0.0),
         "Breakout-MinAtar": BRIEF_WALL | dict(policy_lag=2, lam=0.95),
-        "Freeway-MinAtar": CROSSING | dict(policy_lag=2),
+        "Freeway-MinAtar": BRIEF_WALL
+        | dict(total_steps=2_000_000, policy_lag=2, lr=4e-3, lam=0.95),
     },
     "reinforce": {
         "CartPole-v1": dict(total_steps=300_000, num_envs=4, lr=1e-2),

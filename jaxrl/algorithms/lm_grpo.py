@@ -23,7 +23,7 @@ from jaxrl.families.minibatch import Passes
 from jaxrl.families.warm_up import warmed
 from jaxrl.formulas import divergences, groups, policy_losses, ratios
 from jaxrl.formulas.shaping import soft_overlong_penalty
-from jaxrl.text import Task
+from jaxrl.text import Task, num_places
 from jaxrl.types import Array, Learner, Scalar
 
 
@@ -93,7 +93,7 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
         reduction=slots.reductions(task.num_tokens, config.group_size)[config.reduction],
         optimizer=settings.optimizer(config, setting, passes.num_steps),
         passes=passes,
-        ceiling=ceiling(config),
+        ceiling=None if config.surrogate == "cispo" else ceiling(config),
         num_microbatches=config.num_microbatches,
         penalty=penalty(config),
         correction=correction(config),
@@ -101,7 +101,7 @@ def parts(config: Config, setting: LanguageSetting) -> Parts:
         entropy_coef=config.entropy_coef,
         bonus=bonus(config, task),
         learn_cut=config.learn_cut,
-        slots=groups.smoothed_state(len(task.train.index)) if smoothed else (),
+        slots=groups.smoothed_state(num_places(task.train)) if smoothed else (),
     )
 
 
@@ -196,6 +196,8 @@ def check(config: Config) -> None:
     compares = config.advantage not in ALONE or config.max_rounds is not None
     holds = config.group_size > 1 or not compares
     demand(config, holds, "group_size", "be at least 2 to compare responses")
+    holds = config.max_rounds is None or config.advantage != "stepwise"
+    demand(config, holds, "max_rounds", "be None where steps are judged, not outcomes")
     once = config.prompt_order == "shuffled" and config.max_rounds is None
     holds = once or config.advantage != "smoothed"
     what = "not be smoothed if prompts may come twice"

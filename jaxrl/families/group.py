@@ -57,7 +57,7 @@ class Parts(NamedTuple):
     reduction: Reduction
     optimizer: Optimizer
     passes: Passes
-    ceiling: Scalar = math.inf  # of the ratio where an answer was bad
+    ceiling: Scalar | None = math.inf  # of the ratio where an answer was bad; None: the upper bound
     num_microbatches: int = 1
     penalty: Penalty | None = None
     correction: Ratio | None = None
@@ -130,7 +130,8 @@ def arranged(parts: Parts, state: LearnerState, data: Answers) -> tuple[Batch, P
     if parts.correction is not None:
         old = prompts_last(read_in_parts(parts.voice, state.params, text, num_parts))
         weight = parts.correction(old, behaviour, mask)
-    reward = rewarded(parts, data, ref_log_prob)
+    speaker = response.log_prob if parts.correction is None else old
+    reward = rewarded(parts, data, speaker, ref_log_prob)
     judged = Judged(reward, mask, greedily_rewarded(parts, data), data.prompts.index)
     advantage, slots = parts.advantage(state.slots, judged)
     advantage = jnp.where(mask, advantage, 0.0)
@@ -138,10 +139,13 @@ def arranged(parts: Parts, state: LearnerState, data: Answers) -> tuple[Batch, P
     return Batch(text._replace(mask=learnt[0]), *learnt[1:]), slots
 
 
-def rewarded(parts: Parts, data: Answers, ref_log_prob: Array | None) -> Array:
+def rewarded(parts: Parts, data: Answers, log_prob: Array, ref_log_prob: Array | None) -> Array:
     """The rewards of tokens with what the method adds to them, [T, P, G].
 
     What a response is worth stands at its last token, unless its steps are what is judged.
+
+    Args:
+      log_prob: of the policy whose distance from the reference has a price.
     """
     mask, penalty = data.response.mask, parts.penalty
     score = data.reward if data.step_reward is None else jnp.zeros_like(data.reward)
@@ -149,7 +153,7 @@ def rewarded(parts: Parts, data: Answers, ref_log_prob: Array | None) -> Array:
     said = ref = jnp.zeros(mask.shape)
     coef = 0.0
     if penalty is not None and penalty.divergence is None and ref_log_prob is not None:
-        said, ref, coef = data.response.log_prob, ref_log_prob, penalty.coef
+        said, ref, coef = log_prob, ref_log_prob, penalty.coef
     reward = kl_reward(score, said, ref, mask, coef)
     return reward if data.step_reward is None else reward + data.step_reward
 
@@ -193,7 +197,8 @@ def part_loss(
     if parts.drop_kl is not None and said is not None:
         drift = token_log_ratio(log_prob, said, mask)
         surrogate *= off_policy_mask(advantage, drift, mask, parts.drop_kl)
-    clipped = 1 - not_clipped(log_ratio, advantage, *bounds, parts.ceiling)
+    ceiling = bounds[1] if parts.ceiling is None else parts.ceiling
+    clipped = 1 - not_clipped(log_ratio, advantage, *bounds, ceiling)
     numbers = [surrogate, entropy, k3(-token_log_ratio(log_prob, old, mask))]
     low, high = (jnp.where(sign, clipped, 0.0) for sign in (advantage < 0, advantage > 0))
     numbers += [low + high, low, high]

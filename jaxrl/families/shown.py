@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.families.language import by_parts, prompts_first, prompts_last
-from jaxrl.text import Prompts, Response, take
+from jaxrl.text import Prompts, Response, num_places, take
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree
 
 
@@ -30,7 +30,7 @@ class Kept(NamedTuple):
     """The learner's slots, and what was said at the start."""
 
     slots: PyTree
-    response: Response  # to each prompt, prompts first, [N, T, G]; `ended` [N, 1, G]
+    response: Response  # to the prompt of each index, prompts first, [N, T, G]; `ended` [N, 1, G]
 
 
 def kept(learner: Learner, prompts: Prompts, group_size: int, chunk: int) -> Learner:
@@ -58,7 +58,12 @@ def kept(learner: Learner, prompts: Prompts, group_size: int, chunk: int) -> Lea
             return first(learner.act(state, take(prompts, asked), noise, ())[0])
 
         response = by_parts(answer, (rows, noise), len(rows) // chunk)
-        return outer(state, jax.tree.map(lambda x: x[:num], response))
+
+        def placed(said: Array) -> Array:
+            table = jnp.zeros((num_places(prompts), *said.shape[1:]), said.dtype)
+            return table.at[prompts.index].set(said[:num])
+
+        return outer(state, jax.tree.map(placed, response))
 
     def act(
         state: LearnerState, asked: Prompts, noise: PyTree, carry: PyTree

@@ -50,7 +50,7 @@ def beam(
 
     num_prompts = prompts.token.shape[1]
     state = first(model, prefix, last, vocabulary, (num_tokens, num_prompts, num_beams))
-    score = jnp.full((num_prompts, num_beams), -jnp.inf, last.dtype).at[:, 0].set(0.0)
+    score = jnp.full((num_prompts, num_beams), -jnp.inf, state.log_prob.dtype).at[:, 0].set(0.0)
     state, score = jax.lax.while_loop(going, step, extend((state, score)))
     response = Response(state.token, state.mask, state.log_prob, state.ended)
     length = jnp.sum(state.mask, 0, dtype=score.dtype)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxrl import checks
 from jaxrl.networks.sampling import Choose
+from jaxrl.numerics import accumulator
 from jaxrl.text import LanguageModel, Prompts, Response, Vocabulary
 from jaxrl.types import Array, PyTree
 
@@ -117,7 +118,7 @@ def first(
         cache=model.blank(prefix, group_size, max(num_tokens - 1, 1)),  # the last is not read
         token=jnp.full(shape, vocabulary.pad, jnp.int32),
         mask=jnp.zeros(shape, bool),
-        log_prob=jnp.zeros(shape, last.dtype),
+        log_prob=jnp.zeros(shape, accumulator(last.dtype)),
     )
 
 

@@ -64,12 +64,13 @@ def variables(params: PyTree) -> dict[str, PyTree]:
     """The collections that linen's `apply` takes, of parameters or of `Adapted` ones."""
     if not isinstance(params, Adapted):
         return {"params": params}
-    return {"params": params.base, "lora": _scaled(params.lora, params.scale)}
+    scale = jax.lax.stop_gradient(params.scale)
+    return {"params": base(params), "lora": _scaled(params.lora, scale)}
 
 
 def base(params: PyTree) -> PyTree:
-    """The parameters without their adapters."""
-    return params.base if isinstance(params, Adapted) else params
+    """The parameters without their adapters, which let no gradient through if they have some."""
+    return jax.lax.stop_gradient(params.base) if isinstance(params, Adapted) else params
 
 
 def _kernels(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, Array]]:

@@ -24,7 +24,9 @@ from jaxrl.types import Array, Learner, LearnerState, PyTree
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A run's folder. Nothing in it is executed, and no file outside of it is read."""
+    """A run's folder. Nothing in it is executed, and no file outside of it is read but the data set
+    that a language model was trained on, which its prompts come from.
+    """
 
     folder: Path
     record: Record

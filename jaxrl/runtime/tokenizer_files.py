@@ -21,8 +21,8 @@ def load(path: Path | str, eos: str | None = None, pad: str | None = None) -> To
     Args:
       path: a tokenizer.json, or a folder with one; tokenizer_config.json beside it is read too.
       eos, pad: the tokens that end a response and that fill it up; by default those that
-        tokenizer_config.json names, or the usual ones. They may be the same: no mask is made
-        from tokens.
+        tokenizer_config.json names, or the usual ones, and for `pad` where there is none `eos`:
+        no mask is made from tokens.
     """
     if importlib.util.find_spec("tokenizers") is None:
         raise ValueError("a tokenizer file needs another package: pip install 'jaxrl[text]'")
@@ -32,7 +32,8 @@ def load(path: Path | str, eos: str | None = None, pad: str | None = None) -> To
     model.no_truncation()
     places = model.get_vocab(with_added_tokens=True)
     named = _named(file.parent / "tokenizer_config.json")
-    ids = [_place(file, places, kind, name, named) for kind, name in (("eos", eos), ("pad", pad))]
+    end = _place(file, places, "eos", eos, named)
+    filler = _place(file, places, "pad", pad, named, otherwise=end)
 
     def encode(text: str) -> list[int]:
         return model.encode(text, add_special_tokens=False).ids
@@ -40,7 +41,7 @@ def load(path: Path | str, eos: str | None = None, pad: str | None = None) -> To
     def decode(tokens: Sequence[int]) -> str:
         return model.decode(list(tokens), skip_special_tokens=False)
 
-    return Tokenizer(Vocabulary(max(places.values()) + 1, *ids), encode, decode)
+    return Tokenizer(Vocabulary(max(places.values()) + 1, end, filler), encode, decode)
 
 
 def _read(file: Path) -> Any:
@@ -66,7 +67,12 @@ def _named(file: Path) -> dict[str, Any]:
 
 
 def _place(
-    file: Path, places: dict[str, int], kind: str, name: str | None, named: dict[str, Any]
+    file: Path,
+    places: dict[str, int],
+    kind: str,
+    name: str | None,
+    named: dict[str, Any],
+    otherwise: int | None = None,
 ) -> int:
     said = named.get(f"{kind}_token")
     said = said.get("content") if isinstance(said, dict) else said
@@ -76,5 +82,7 @@ def _place(
     for token in (wanted,) if wanted is not None else USUAL[kind]:
         if token in places:
             return places[token]
+    if otherwise is not None:
+        return otherwise
     tried = ", ".join(USUAL[kind])
     raise ValueError(f"{kind} must be named: {file} has none of the usual tokens {tried}")

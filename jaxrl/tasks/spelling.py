@@ -70,27 +70,33 @@ def spelled(task: Task, tokenizer: Tokenizer) -> Task:
 
 
 def spelling(own: Tokenizer, tokenizer: Tokenizer, longest: int) -> np.ndarray:
-    """The characters of each token as the task's own tokens, [V, C]; −1 where there is none.
+    """The characters of each token as the task's own tokens, [2, V, C]; −1 where there is none.
 
-    A token that is too long, or has characters that are not the task's, is one of its pads.
+    First those of a token that a text begins with, then those of one that follows another: some
+    tokenisers leave out a space at the beginning. A token that is too long, or has characters that
+    are not the task's, is one of its pads.
     """
+    size = tokenizer.vocabulary.size
+    before = next(([i] for i in range(size) if tokenizer.decode([i]).strip()), [])
 
-    def characters(token: int) -> list[int]:
+    def characters(begun: list[int], token: int) -> list[int]:
         try:
-            found = own.encode(tokenizer.decode([token]))
+            text = tokenizer.decode([*begun, token]).removeprefix(tokenizer.decode(begun))
+            found = own.encode(text)
         except ValueError:
             return [own.vocabulary.pad]
         return found if len(found) <= longest else [own.vocabulary.pad]
 
-    rows = [characters(token) for token in range(tokenizer.vocabulary.size)]
-    return right_padded(rows, -1, max(map(len, rows)))[0].T
+    rows = [characters(begun, token) for begun in ([], before) for token in range(size)]
+    return right_padded(rows, -1, max(map(len, rows)))[0].T.reshape(2, size, -1)
 
 
 def read(task: Task, alphabet: Array, response: Response) -> Reading:
     """What tokens stand for: of a text that is longer than the task's longest, its beginning."""
     vocabulary, size = task.vocabulary, task.num_tokens
     said = response.mask & ~end(response)
-    character = jnp.moveaxis(alphabet[response.token], -1, 1)  # [T, C, P, G]
+    follows = (jnp.arange(len(said)) > 0).astype(jnp.int32)[:, None, None]
+    character = jnp.moveaxis(alphabet[follows, response.token], -1, 1)  # [T, C, P, G]
     flat = character.reshape(-1, *said.shape[1:])
     there = ((character >= 0) & said[:, None]).reshape(flat.shape)
     place = jnp.where(there, jnp.cumsum(there, 0, dtype=jnp.int32) - 1, size)

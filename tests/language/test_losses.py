@@ -12,10 +12,10 @@ from jaxrl.algorithms import lm_grpo
 from jaxrl.language_zoo import LANGUAGE
 from tests.language import batches
 from tests.language.oracle import METHODS, Facts, clipped, gradient_of, log_probs, relative
-from tests.oracles.groups import greedy_advantage
+from tests.oracles.groups import greedy_advantage, leave_one_out
 from tests.oracles.ratios import off_policy_mask, truncated_weight
 from tests.oracles.reduce import sequence_mean
-from tests.oracles.shaping import soft_overlong_penalty
+from tests.oracles.shaping import kl_reward, soft_overlong_penalty
 
 STEP = 1e-5
 
@@ -110,6 +110,14 @@ def test_what_a_ceiling_stops_counts_as_clipped():
     )
     assert above[x.mask].any()
     np.testing.assert_allclose(dual - plain, above[x.mask].mean(), rtol=1e-5)
+
+
+def test_cispo_clips_the_weight_of_bad_answers_too():
+    now, x = batches.policies()[1], facts("lm_cispo")
+    above = np.exp(x.ratio) > 1.1
+    numbers = batches.evaluated("lm_cispo", now, clip_eps_high=0.1)[1]
+    assert (above & (relative(x) < 0))[x.mask].any()
+    np.testing.assert_allclose(numbers["clip_fraction"], above[x.mask].mean(), rtol=1e-5)
 
 
 REDUCTIONS = ("token_mean", "sequence_mean", "sequence_sum", "fixed_length", "only_token_mean")
@@ -213,6 +221,15 @@ def test_a_correction_weighs_by_how_far_the_speaker_was(correction):
     changes = {"kl_coef": None, "correction": correction}
     value = batches.evaluated("lm_grpo", now, now=now, **changes)[0]
     np.testing.assert_allclose(value, wanted, rtol=1e-4)
+
+
+def test_with_a_correction_the_policy_of_now_pays_for_leaving_the_reference():
+    now, x = batches.policies()[1], facts("lm_rloo")
+    priced = kl_reward(x.reward, x.fixed, x.reference, x.mask, 0.05)
+    weight = truncated_weight(x.fixed_ratio, 2.0)
+    advantage = x.spread(leave_one_out(priced.sum(0)))
+    value = batches.evaluated("lm_rloo", now, now=now, correction="token")[0]
+    np.testing.assert_allclose(value, gradient_of(x, weight * advantage), rtol=2e-5)
 
 
 def test_responses_that_were_cut_may_be_left_out():

@@ -302,6 +302,7 @@ MISTAKES = (
     ("lm_grpo", {"num_prompts": 64}, "num_prompts must be at most the 18 prompts"),
     ("lm_grpo", {"temperature": 0.0}, "temperature must be above 0"),
     ("lm_grpo", {"width": 30}, "width must be a multiple of num_heads"),
+    ("lm_grpo_steps", {"max_rounds": 2}, "max_rounds must be None where steps are judged"),
     ("lm_dcpo", {"prompt_order": "uniform"}, "advantage must not be smoothed"),
     ("lm_grpo", {"lr": -1.0}, "lm_grpo.lr must be a number of at least 0"),
 )

@@ -61,6 +61,14 @@ def test_a_response_is_well_formed():
     assert (response.log_prob[~response.mask] == 0).all()
 
 
+def test_a_model_of_half_precision_speaks():
+    params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
+    response = speaking()(row_keys(KEY, 3, 8), params, prompts(*PROMPTS))
+    assert response.log_prob.dtype == jnp.float32 and (response.log_prob <= 0).all()
+    best, score = beam(MODEL, params, prompts(*PROMPTS), VOCABULARY, NUM_TOKENS, 3)
+    assert jnp.isfinite(score).all() and best.mask[0].all()
+
+
 def test_log_probs_are_those_of_the_full_forward():
     """Of the cached decoding of a shared prompt against the oracle, at the same temperature."""
     response = spoken()

@@ -77,6 +77,9 @@ def test_only_adapters_learn():
     grad = jax.grad(loss)(adapted.lora)
     merged = lambda lora: jnp.square(logits()(merge(adapted._replace(lora=lora)))).sum()  # noqa: E731
     assert_near(grad, jax.grad(merged)(adapted.lora), 1e-4)
+    whole = jax.grad(lambda x: jnp.square(logits()(x)).sum())(adapted)
+    assert_near(whole.lora, grad, 1e-6)
+    assert not any(x.any() for x in jax.tree.leaves((whole.base, jnp.asarray(whole.scale))))
 
 
 def test_any_tree():

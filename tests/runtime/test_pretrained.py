@@ -102,7 +102,6 @@ GONE = {
 }
 TOKENS = {
     "eos must be named": ("<|stop|>", *NAMES[1:]),
-    "pad must be named": (NAMES[0], "<|blank|>", *NAMES[2:]),
     "tokenizer must have tokens that spell": (*NAMES[:12], "other", *NAMES[13:]),
     "must have a tokenizer of the 24 tokens of its model, not 25": (*NAMES, *"abcdefgh"),
 }  # fmt: skip

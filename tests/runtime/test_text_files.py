@@ -130,6 +130,9 @@ def test_a_tokenizer_file_reads_lines(folder, tmp_path):
 def test_eos_and_pad_may_be_named(folder, tmp_path):
     same = tokenizer_files.load(folder, eos="<stop>", pad="<stop>")
     assert same.vocabulary[1:] == (2, 2)
+    bare = tokenizers.Tokenizer(models.WordLevel({"a": 0, "<eos>": 1}, unk_token="a"))
+    bare.save(str(tmp_path / "bare"))
+    assert tokenizer_files.load(tmp_path / "bare").vocabulary[1:] == (1, 1)
     (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
     config = {"eos_token": {"content": "<stop>"}, "pad_token": "<eos>"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
@@ -142,11 +145,11 @@ def test_mistakes_of_tokenizer_files_are_told(folder, tmp_path, monkeypatch):
             tokenizer_files.load(path, **names)
         return str(error.value)
 
-    bare = tokenizers.Tokenizer(models.WordLevel({"a": 0, "<eos>": 1}, unk_token="a"))
+    bare = tokenizers.Tokenizer(models.WordLevel({"a": 0, "<end>": 1}, unk_token="a"))
     bare.save(str(tmp_path / "bare"))
     (tmp_path / "broken").write_text("{")
     hold_sentence(told(folder, eos="<end>"), "eos must be a token of", "not '<end>'")
-    hold_sentence(told(tmp_path / "bare"), "pad must be named", "has none of the usual", "<pad>")
+    hold_sentence(told(tmp_path / "bare"), "eos must be named", "has none of the usual", "<eos>")
     hold_sentence(told(tmp_path / "broken"), "must be a tokenizer file, and is not")
     hold_sentence(told(tmp_path / "none"), "there is no tokenizer file")
     monkeypatch.setattr(tokenizer_files.importlib.util, "find_spec", lambda name: None)

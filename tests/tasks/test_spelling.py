@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxrl.tasks import make_task, prompt_texts, response_texts, spelled, taught
+from jaxrl.tasks.spelling import spelling
 from jaxrl.text import Tokenizer, Vocabulary
 from tests.sentences import hold_sentence
 from tests.tasks.responses import some, spoken
@@ -93,6 +94,18 @@ def cut(names, chance):
         if chance.random() < 0.1:
             out.append(PIECES.index(""))
     return out
+
+
+def test_a_space_that_only_a_beginning_leaves_out_is_read():
+    """As Llama's tokenisers decode: a text loses its first space, and no other."""
+    task, names = make_task("addition", num_train=4, num_test=2), [*PIECES, " 6"]
+    plain = pieces(names)
+    other = plain._replace(decode=lambda row: plain.decode(row).removeprefix(" "))
+    first, later = spelling(task.tokenizer, other, task.num_tokens)
+    spaced, six = names.index(" 6"), names.index("6")
+    np.testing.assert_array_equal(first[spaced], first[six])
+    np.testing.assert_array_equal(later[six], first[six])
+    assert later[spaced, 0] == task.vocabulary.pad
 
 
 def test_a_text_that_is_too_long_is_read_from_its_beginning():
