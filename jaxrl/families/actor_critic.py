@@ -178,7 +178,8 @@ def _judged(
 ) -> tuple[PyTree, PyTree, Array]:
     """Critics after a step: parameters, state; loss, mean value, priorities, norm of gradient.
 
-    The loss is the sum over the critics: each learns as if it were alone.
+    The loss is the sum over the critics: each learns as if it were alone, but for the bound on the
+    norm of the gradient, which is that of all of them.
     """
     head, optimizer = parts.head, parts.optimizer
     flat, unpack = optimizer.layout(state.params.critic)

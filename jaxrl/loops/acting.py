@@ -128,11 +128,13 @@ def guarded(
 ) -> tuple[Guarded, Metrics]:
     """The state after an update, unless that made anything but finite numbers; all its metrics.
 
-    A reward or a parameter that is NaN or infinite leaves the learner as it was. The refusal is
-    counted, and the first one remembered, so that a host can tell where the trouble began.
+    A reward, a parameter or what else is learnt that is NaN or infinite leaves the learner as it
+    was. The refusal is counted, and the first one remembered, so that a host can tell where the
+    trouble began.
     """
-    floats = (reward, learnt.params)
-    sound = jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(floats)]))
+    leaves = jax.tree.leaves((reward, learnt.params, learnt.slots))
+    floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
+    sound = jnp.all(jnp.stack([jnp.isfinite(x).all() for x in floats]))
     kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), learnt, state.learner)
     first = jnp.where(state.bad_update < 0, state.num_updates, state.bad_update)
     bad = jnp.where(sound, state.bad_update, first)

@@ -48,24 +48,26 @@ def chance(limit=LIMIT):
     return Env(reset, step, Spaces(box, Discrete(3)))
 
 
-def spy(poison=None):
+def spy(poison=None, where="params"):
     """Acts by its noise, remembers how often it acted and hands its rollout on as a metric.
 
-    Its parameter counts the updates; the update of number `poison` makes it NaN.
+    Its parameter and its slot count the updates; the update of number `poison` makes one NaN.
     """
 
     def init(key, obs):
-        return LearnerState({"count": jnp.zeros(())}, {"seen": jnp.zeros(())}, jnp.int32(0))
+        zero = jnp.zeros(())
+        return LearnerState({"count": zero}, {"seen": zero}, jnp.int32(0), slots=zero)
 
     def act(state, obs, noise, carry):
         action = jnp.zeros(carry.shape, jnp.int32) if noise is None else noise % 3
         return action, {"carry": carry, "noise": noise}, carry + 1
 
     def update(key, state, rollout):
-        count = state.params["count"] + 1
+        count = slots = state.params["count"] + 1
         if poison is not None:
-            count = jnp.where(count == poison, jnp.nan, count)
-        new = LearnerState({"count": count}, {"seen": count}, state.num_updates + 1)
+            bad = jnp.where(count == poison, jnp.nan, count)
+            count, slots = (bad, slots) if where == "params" else (count, bad)
+        new = LearnerState({"count": count}, {"seen": count}, state.num_updates + 1, slots=slots)
         return new, {"rollout": rollout, "key": jax.random.key_data(key)}
 
     return Learner(

@@ -113,8 +113,9 @@ def test_a_rollout_of_one_step_is_a_longer_one_in_slices():
     assert done.any() and not steps.obs[1:][done[:-1]][:, 1:].any()
 
 
-def test_an_update_that_is_not_finite_is_refused():
-    found, state = updates(on_policy(chance(), spy(poison=3), NUM_ENVS, 2), 5)
+@pytest.mark.parametrize("where", ["params", "slots"])
+def test_an_update_that_is_not_finite_is_refused(where):
+    found, state = updates(on_policy(chance(), spy(3, where), NUM_ENVS, 2), 5)
     refused = [float(metrics["refused"].mean) for _, metrics in found]
     assert refused == [0, 0, 1, 1, 1]  # the learner stands where it was, and tries again
     assert int(state.bad_update) == 2 and int(state.num_updates) == 5
