@@ -54,9 +54,9 @@ def prioritised(capacity: int, num_envs: int, exponent: Scalar) -> Buffer:
         return state._replace(tree=tree.changed(state.tree, index, mass))
 
     def reprioritise(state: Weighed, index: Array, priority: Array) -> Weighed:
-        sound, told = _sound(priority), jnp.isfinite(priority)
+        sound = _sound(priority)
         mass = jnp.where(sound > 0, sound**exponent, 0.0)
-        mass = jnp.where(told, mass, tree.mass(state.tree, index))
+        mass = jnp.where(jnp.isfinite(priority), mass, jnp.nan)
         peak = jnp.maximum(state.peak, sound.max())
         return Weighed(tree.changed(state.tree, index, mass), peak)
 
@@ -90,7 +90,7 @@ def ranked(capacity: int, num_envs: int, exponent: Scalar) -> Buffer:
         new = jnp.where(told, _bin(sound), old)
         state = _binned(state, index, new)
         mass = jnp.where(sound > 0, _rank(state.counts)[new] ** -exponent, 0.0)
-        mass = jnp.where(told, mass, tree.mass(state.tree, index))
+        mass = jnp.where(told, mass, jnp.nan)
         return state._replace(tree=tree.changed(state.tree, index, mass))
 
     def choose(num_rows: int) -> Choice:

@@ -37,9 +37,12 @@ def mass(tree: Tree, leaf: Array) -> Array:
 
 
 def changed(tree: Tree, leaf: Array, mass: Array) -> Tree:
-    """The tree after leaves [M] have a new mass; of several for one leaf the largest counts."""
-    values = tree[0].reshape(-1).at[leaf].set(0.0, mode="promise_in_bounds")
-    values = values.at[leaf].max(mass, mode="promise_in_bounds")
+    """The tree after leaves [M] have a new mass; of several for one leaf the largest counts.
+
+    A mass that is NaN leaves things as they are. (To read the old one here would copy the tree.)
+    """
+    told = jnp.where(jnp.isnan(mass), tree[0].size, leaf)  # beyond the last leaf: nowhere
+    values = tree[0].reshape(-1).at[told].set(0.0, mode="drop").at[told].max(mass, mode="drop")
     levels, node = [values.reshape(-1, RADIX)], leaf
     for level in tree[1:]:
         node = node // RADIX
