@@ -53,7 +53,7 @@ def rotation(position: Array, wavenumber: np.ndarray) -> tuple[Array, Array]:
 
 def rotate(x: Array, turned: tuple[Array, Array]) -> Array:
     """Turn pairs of features, the first half with the second, of heads [..., H, K]."""
-    cos, sin = turned
+    cos, sin = (factor.astype(x.dtype) for factor in turned)
     one, other = jnp.split(x, 2, -1)
     return jnp.concatenate([one * cos - other * sin, other * cos + one * sin], -1)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxrl import checks
 from jaxrl.networks.generation import State, best_of, checked, first, pick
+from jaxrl.numerics import widen
 from jaxrl.text import LanguageModel, Prompts, Response, Vocabulary
 from jaxrl.types import Array, PyTree, Scalar
 
@@ -36,7 +37,7 @@ def beam(
     def extend(carry: tuple[State, Array]) -> tuple[State, Array]:
         """Choose the best among all next tokens of all beams."""
         state, score = carry
-        log_prob = jax.nn.log_softmax(state.hidden @ unembedding, -1)
+        log_prob = jax.nn.log_softmax(widen(state.hidden @ unembedding), -1)
         return _extended(state, score, log_prob, vocabulary)
 
     def step(carry: tuple[State, Array]) -> tuple[State, Array]:
