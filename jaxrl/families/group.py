@@ -130,8 +130,8 @@ def arranged(parts: Parts, state: LearnerState, data: Answers) -> tuple[Batch, P
     if parts.correction is not None:
         old = prompts_last(read_in_parts(parts.voice, state.params, text, num_parts))
         weight = parts.correction(old, behaviour, mask)
-    speaker = response.log_prob if parts.correction is None else old
-    reward = rewarded(parts, data, speaker, ref_log_prob)
+    charged = response.log_prob if parts.correction is None else old  # for leaving the reference
+    reward = rewarded(parts, data, charged, ref_log_prob)
     judged = Judged(reward, mask, greedily_rewarded(parts, data), data.prompts.index)
     advantage, slots = parts.advantage(state.slots, judged)
     advantage = jnp.where(mask, advantage, 0.0)

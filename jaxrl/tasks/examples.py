@@ -9,8 +9,8 @@ from jaxrl.types import Array
 
 
 def taught(task: Task, prompts: Prompts, response: Response, reward: Array | None = None) -> Task:
-    """A task whose prompts to learn from come with responses; tests stay as they were, and have
-    no demonstrations.
+    """A task whose prompts to learn from come with responses; tests stay as they were, of which
+    `demonstration` knows nothing.
 
     Args:
       response: to each prompt, [T, P, K], as `runtime.text_files.examples` reads them.
