@@ -6,9 +6,9 @@ turn about with rejax and SBX in environments made in DIR; --write puts the tabl
 python -m benchmarks.throughput --scanned [--write]: only DQN beside DQN in one scan.
 
 The settings named purejaxrl-* are the hyper-parameters of PureJaxRL's own scripts; the other ones
-are rejax's defaults (`benchmarks.off_policy`). A single run on few numbers an observation uses one
-thread of XLA (NPROC=1, unless set): its products are too small to gain from two. A sweep takes
-every core as a device and spreads its seeds over them.
+are rejax's defaults (`benchmarks.off_policy`). A single run uses one thread of XLA on each device
+(NPROC=1, unless set): its products are too small to gain from two. A run of 64 environments is
+spread over two devices, which two cores are; a sweep spreads its seeds over all of them.
 """
 
 import argparse
@@ -49,6 +49,7 @@ class Setting(NamedTuple):
     fields: dict[str, Any]
     algorithm: str = "ppo"
     last_updates: int = 10  # whose episodes are the score
+    devices: int = 1  # over which the environments are spread, if there are as many cores
 
 
 SHARED = {"value_clip": 0.2, "num_steps": 128, "num_epochs": 4, "lr": 2.5e-4, "entropy_coef": 0.01}
@@ -57,9 +58,9 @@ SIXTY_FOUR = SHARED | {"num_envs": 64, "num_minibatches": 8}
 BREAKOUT = SIXTY_FOUR | {"lr": 5e-3, "activation": "relu"}
 SETTINGS = {
     "purejaxrl-4": Setting("CartPole-v1", 500_000, 1, FOUR),
-    "purejaxrl-64": Setting("CartPole-v1", 1_000_000, 1, SIXTY_FOUR),
+    "purejaxrl-64": Setting("CartPole-v1", 1_000_000, 1, SIXTY_FOUR, devices=2),
     "purejaxrl-16seeds": Setting("CartPole-v1", 200_000, 16, FOUR),
-    "purejaxrl-breakout": Setting("Breakout-MinAtar", 500_000, 1, BREAKOUT),
+    "purejaxrl-breakout": Setting("Breakout-MinAtar", 500_000, 1, BREAKOUT, devices=2),
     "256seeds": Setting("CartPole-v1", 20_000, 256, FOUR),
 }
 
@@ -95,15 +96,18 @@ def measure(setting: Setting) -> Figures:
     import jax  # not before the environment says how many threads it has
 
     from jaxrl.config import replace
-    from jaxrl.runtime.devices import use_all_cores
-    from jaxrl.train import make_train
+    from jaxrl.runtime.devices import num_cores, use_all_cores
+    from jaxrl.train import make_train, with_devices
     from jaxrl.zoo import ZOO
 
-    if setting.num_seeds > 1:
+    devices = min(setting.devices, num_cores())
+    if setting.num_seeds > 1 or devices > 1:
         use_all_cores()
 
     def train(config: Any, key: jax.Array) -> Any:
         training = make_train(config, setting.env, setting.total_steps)
+        if devices > 1:
+            training = with_devices(training, config, devices)
         first = training.num_updates - setting.last_updates
         windows = jax.numpy.asarray([first, setting.last_updates])
         _, metrics = jax.lax.scan(training.window, training.algorithm.init(key), windows)
@@ -236,7 +240,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.setting:
         setting = ALL[options.setting]
-        if setting.num_seeds == 1 and not setting.env.endswith("-MinAtar"):
+        if setting.num_seeds == 1:
             os.environ.setdefault("NPROC", "1")
         figures = measure(setting)
         print(json.dumps(figures._asdict()) if options.json else figures.line(options.setting))

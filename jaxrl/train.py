@@ -14,10 +14,11 @@ from jaxrl.envs import make
 from jaxrl.families.normalise import normalised
 from jaxrl.families.off_policy import Around, OffPolicyConfig
 from jaxrl.families.policy import ActorCritic
-from jaxrl.families.settings import OnPolicyConfig, Setting, check
+from jaxrl.families.settings import OnPolicyConfig, Setting, check, share_of
 from jaxrl.loops.acting import LoopState
 from jaxrl.loops.off_policy import example
 from jaxrl.loops.run import nothing, run
+from jaxrl.loops.spread import spread
 from jaxrl.numerics import select
 from jaxrl.types import (
     Algorithm,
@@ -262,7 +263,7 @@ def build(config: Any, env: Env, setting: Setting) -> tuple[Algorithm, Learner]:
     entry = zoo.entry(config)
     learner = entry.learner(config, setting)
     if isinstance(config, OnPolicyConfig):
-        learner = normalised(config, learner, config.num_envs)
+        learner = normalised(config, learner)
     return entry.loop.make(config, env, learner), learner
 
 
@@ -276,6 +277,24 @@ def with_replay(training: Training, config: Any, around: Around) -> Training:
         raise TypeError(f"config must be an off-policy configuration, not {config!r}")
     algorithm = zoo.replayed(config, training.env, training.learner, around)
     return dataclasses.replace(training, algorithm=algorithm)
+
+
+def with_devices(training: Training, config: Any, num_devices: int) -> Training:
+    """The training run that `config` made, its environments spread over devices.
+
+    Each device acts in its share; gradients, whitening and statistics are of all shares.
+
+    On CPUs let one call end (`jax.block_until_ready`) before the next one begins: two at once may
+    wait for each other for ever.
+
+    Args:
+      num_devices: the first so many of `jax.devices()`.
+    """
+    checks.at_least(1, num_devices=num_devices)
+    share = share_of(validate(config), num_devices)
+    part = zoo.entry(config).loop.make(share, training.env, training.learner)
+    whole = training.algorithm
+    return dataclasses.replace(training, algorithm=spread(whole, part, num_devices))
 
 
 class Evaluation(NamedTuple):

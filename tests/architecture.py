@@ -23,6 +23,7 @@ LEVELS = (
             "checks",
             "names",
             "numerics",
+            "shares",
             "softmax",
             "tracing",
         },

@@ -9,12 +9,11 @@ from typing import Literal
 
 from jaxrl.config import config
 from jaxrl.families import settings
-from jaxrl.families.estimate import gae_estimate
+from jaxrl.families.estimate import gae_estimate, white
 from jaxrl.families.minibatch import Passes, Reported
 from jaxrl.families.objective import log_ratio_of, objective, sgd, squared_value
 from jaxrl.families.policy import Batch, Prediction, policy_learner
 from jaxrl.families.settings import PolicyConfig, Setting
-from jaxrl.formulas.advantages import whiten
 from jaxrl.formulas.policy_losses import clipped_surrogate, dual_clipped_surrogate
 from jaxrl.formulas.value_losses import clipped_value_loss
 from jaxrl.types import Array, Learner, LearnerState, Scalar
@@ -85,7 +84,7 @@ def clip_bounds(config: Config, progress: Array) -> tuple[Scalar, Scalar]:
 
 def whitened(batch: Batch) -> Batch:
     """A minibatch with advantages of mean 0 and deviation 1."""
-    return batch._replace(advantage=whiten(batch.advantage, batch.mask))
+    return batch._replace(advantage=white(batch.advantage, batch.mask))
 
 
 def stopping(reported: Reported, target_kl: float) -> Reported:

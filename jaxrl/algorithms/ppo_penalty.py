@@ -26,6 +26,7 @@ from jaxrl.families.policy import (
 )
 from jaxrl.families.settings import PolicyConfig, Setting
 from jaxrl.formulas.policy_losses import adaptive_kl_coefficient, kl_penalised
+from jaxrl.shares import mean_of_shares
 from jaxrl.types import Array, Learner, LearnerState, Metrics, Scalar, once
 
 BOUNDS = (1e-6, 1e6)
@@ -78,7 +79,7 @@ def adapting(parts: Parts, improver: Improver, target_kl: Scalar) -> Improver:
     def improve(key: Array, state: LearnerState, batch: Batch) -> tuple[LearnerState, Metrics]:
         state, metrics = improver.improve(key, state, batch)
         moved = parts.distribution.kl(batch.output, predict(parts, state.params, batch).output)
-        kl = batch_mean(moved[None], batch.mask)[0]
+        kl = mean_of_shares(batch_mean(moved[None], batch.mask))[0]
         metrics |= once(kl=kl, kl_coef=state.slots)
         beta = jnp.clip(adaptive_kl_coefficient(state.slots, kl, target_kl), *BOUNDS)
         return state._replace(slots=beta), metrics

@@ -24,6 +24,7 @@ from jaxrl.formulas.weightings import action_value
 from jaxrl.networks import Network, action_mask
 from jaxrl.numerics import legal
 from jaxrl.optim.optimizer import Optimizer, Schedule, radam
+from jaxrl.shares import whole
 from jaxrl.types import (
     Array,
     Discrete,
@@ -108,7 +109,7 @@ def _targets(
     next_q = next_values(evaluate, _legal(q, steps.obs), rollout, (), ())
     discount = discounts(config.gamma, steps.terminated)
     target = peng_target(steps.reward, next_q, discount, steps.done, config.lam)
-    explained = explained_variance(action_value(q, steps.action), target)
+    explained = explained_variance(*whole((action_value(q, steps.action), target)))
     batch = steps.obs, steps.action, target
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch), explained
 

@@ -19,6 +19,7 @@ from jaxrl.formulas.weightings import (
     td_error,
     trajectory_return,
 )
+from jaxrl.shares import own, whole
 from jaxrl.types import Array, LearnerState, PyTree, Scalar
 
 Weighting = Literal[
@@ -32,13 +33,18 @@ Weighting = Literal[
 Baseline = Literal["mean", "moving", "value", "leave_one_out"]
 
 
+def white(x: Array, mask: Array | None) -> Array:
+    """Whitened over all of a batch, of which each device may have a share."""
+    return own(whiten(*whole((x, mask))))
+
+
 def gae_estimate(lam: Scalar, whitened: bool = False) -> Estimate:
     """Generalised advantages, and the λ-return that they make of the value."""
 
     def estimate(state: LearnerState, x: Experience) -> tuple[Array, Array, PyTree]:
         advantage = gae(x.reward, x.value, x.next_value, x.discount, x.done, lam)
         target = advantage + x.value
-        return whiten(advantage, x.mask) if whitened else advantage, target, state.slots
+        return white(advantage, x.mask) if whitened else advantage, target, state.slots
 
     return estimate
 
@@ -62,7 +68,7 @@ def weighted_estimate(weighting: str, lam: Scalar, whitened: bool = False) -> Es
     def estimate(state: LearnerState, x: Experience) -> tuple[Array, Array, PyTree]:
         target = lambda_return(x.reward, x.next_value, x.discount, x.done, lam)
         weight = CRITIC_WEIGHTINGS[weighting](x)
-        return whiten(weight, x.mask) if whitened else weight, target, state.slots
+        return white(weight, x.mask) if whitened else weight, target, state.slots
 
     return estimate
 
@@ -93,7 +99,7 @@ def return_estimate(
             weight = over_steps(leave_one_out(grouped(trajectory_returns(x), group_size)), x)
         elif weighting == "baselined_return":
             weight, slots = _baselined(x, returns, baseline, decay, slots)
-        return whiten(weight, x.mask) if whitened else weight, returns, slots
+        return white(weight, x.mask) if whitened else weight, returns, slots
 
     return estimate
 
@@ -103,10 +109,11 @@ def _baselined(
 ) -> tuple[Array, PyTree]:
     if baseline == "value":
         return baselined_return(returns, x.value), slots
+    mean = mean_baseline(*whole((returns, x.mask)))
     if baseline == "mean":
-        return baselined_return(returns, mean_baseline(returns, x.mask)), slots
+        return baselined_return(returns, mean), slots
     weight = baselined_return(returns, slots)  # of updates before this one: no bias
-    return weight, moving_baseline(slots, mean_baseline(returns, x.mask)[None], decay)
+    return weight, moving_baseline(slots, mean[None], decay)
 
 
 def grouped(per_env: Array, group_size: int) -> Array:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxrl.formulas.recurrence import recurrence
 from jaxrl.networks import content
 from jaxrl.numerics import floats, previous_step
+from jaxrl.shares import sum_of_shares
 from jaxrl.types import Array, Learner, LearnerState, MaskedObs, Metrics, PyTree, Rollout, Scalar
 
 EPS = 1e-8
@@ -37,7 +38,7 @@ class Normalised(NamedTuple):
     over: Array | None  # whether its episode ended with the last step, [N]
 
 
-def normalised(config: Any, learner: Learner, num_envs: int) -> Learner:
+def normalised(config: Any, learner: Learner) -> Learner:
     """The learner behind the normalisations that its configuration asks for."""
     if not (config.normalise_obs or config.normalise_reward):
         return learner
@@ -51,7 +52,7 @@ def normalised(config: Any, learner: Learner, num_envs: int) -> Learner:
     def init(key: Array, obs: PyTree) -> LearnerState:
         state = learner.init(key, obs)
         first = jax.tree.map(lambda x: x[0], content(obs))
-        zeros = jnp.zeros(num_envs)
+        zeros = jnp.zeros(len(jax.tree.leaves(obs)[0]))
         return state._replace(
             slots=Normalised(
                 slots=state.slots,
@@ -114,15 +115,15 @@ def joined(moments: Moments, x: PyTree, mask: Array | None = None) -> Moments:
     """
     shape = jax.tree.leaves(x)[0].shape[:2]
     weight = jnp.ones(shape) if mask is None else mask.astype(jnp.float32)
-    new = weight.sum()
+    new = sum_of_shares(weight.sum())
     total = moments.count + new
 
     def one(x: Array, mean: Array, var: Array) -> tuple[Array, Array]:
         x = floats(x)
         w = weight.reshape(shape + (1,) * (x.ndim - 2))
-        batch_mean = (w * x).sum((0, 1)) / new
+        batch_mean = sum_of_shares((w * x).sum((0, 1))) / new
         centred = x - jnp.broadcast_to(batch_mean, x.shape)
-        batch_var = (w * jnp.square(centred)).sum((0, 1)) / new
+        batch_var = sum_of_shares((w * jnp.square(centred)).sum((0, 1))) / new
         delta = batch_mean - mean
         spread = moments.count * var + new * batch_var
         spread += jnp.square(delta) * moments.count * new / total

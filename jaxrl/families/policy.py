@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.families.bootstrap import discounts, next_values
-from jaxrl.formulas.reduce import masked_mean
+from jaxrl.formulas.reduce import masked_sum
 from jaxrl.formulas.value_losses import explained_variance
 from jaxrl.networks import Distribution, Network, action_mask, masked
-from jaxrl.numerics import previous_step, widen
+from jaxrl.numerics import divide, previous_step, widen
+from jaxrl.shares import mean_of_shares, whole
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Rollout, Scalar, once
 
 
@@ -163,7 +164,7 @@ def policy_learner(
         batch = arranged(parts, experience, advantage, target)
         state, metrics = improver.improve(key, state._replace(slots=slots), batch)
         if parts.critic is not None:
-            explained = explained_variance(batch.value, batch.target, batch.mask)
+            explained = explained_variance(*whole((batch.value, batch.target, batch.mask)))
             metrics |= once(explained_variance=explained)
         return settle(state._replace(num_updates=state.num_updates + 1)), metrics
 
@@ -297,7 +298,11 @@ def predict(parts: Parts, params: ActorCritic, batch: Batch) -> Prediction:
 
 
 def batch_mean(x: Array, mask: Array | None) -> Array:
-    """The mean over all valid entries of a batch; x may have further leading axes, [K, B, ...]."""
+    """The mean over all valid entries of a batch, of each row of x, [K, B, ...].
+
+    Where a run is shared it is one share's part, and the mean of these over the shares.
+    """
     if mask is None:
         return widen(x).reshape(x.shape[0], -1).mean(1)
-    return masked_mean(x, jnp.broadcast_to(mask, x.shape), axis=tuple(range(1, x.ndim)))
+    total = masked_sum(x, jnp.broadcast_to(mask, x.shape), axis=tuple(range(1, x.ndim)))
+    return divide(total, mean_of_shares(mask.sum(dtype=total.dtype)))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxrl.config import config, demand, title
+from jaxrl.config import config, demand, replace, title
 from jaxrl.families.policy import ActorCritic, Judge, Parts
 from jaxrl.formulas.value_targets import expected_value
 from jaxrl.formulas.weightings import action_value
@@ -196,3 +196,22 @@ def check(config: Any, spaces: Spaces | None = None) -> None:
     if spaces is not None and not isinstance(spaces.action, Box):
         fits = getattr(config, "distribution", None) is None
         demand(config, fits, "distribution", f"be None for the action space {spaces.action}")
+
+
+def share_of(config: Any, devices: int) -> Any:
+    """The configuration with one device's share of the environments."""
+    if not isinstance(config, OnPolicyConfig):
+        raise ValueError(
+            f"devices must be 1 with {title(config)}, not {devices}: environments are spread with "
+            "on-policy algorithms only"
+        )
+    group = getattr(config, "group_size", 1)
+    if config.num_envs // group % devices:
+        what = "num_envs" if group == 1 else "num_envs / group_size"
+        raise ValueError(f"devices must divide {what} = {config.num_envs // group}, not {devices}")
+    share = replace(config, num_envs=config.num_envs // devices)
+    try:
+        check(share)
+    except ValueError as error:
+        raise ValueError(f"{error}, on each of {devices} devices") from error
+    return share

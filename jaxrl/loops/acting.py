@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxrl.formulas.recurrence import recurrence
 from jaxrl.numerics import previous_step
+from jaxrl.shares import mean_of_shares, sum_of_shares
 from jaxrl.types import (
     Array,
     Average,
@@ -134,11 +135,13 @@ def guarded(
     """
     leaves = jax.tree.leaves((reward, learnt.params, learnt.slots))
     floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
-    sound = jnp.all(jnp.stack([jnp.isfinite(x).all() for x in floats]))
+    finite = jnp.all(jnp.stack([jnp.isfinite(x).all() for x in floats]))
+    share, metrics = mean_of_shares((finite.astype(jnp.float32), metrics))
+    sound = share == 1
     kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), learnt, state.learner)
     first = jnp.where(state.bad_update < 0, state.num_updates, state.bad_update)
     bad = jnp.where(sound, state.bad_update, first)
-    episode, count = finished
+    episode, count = sum_of_shares(finished)
     metrics |= once(refused=(~sound).astype(jnp.float32))
     metrics |= {
         "episode_return": Average(episode.reward, count),

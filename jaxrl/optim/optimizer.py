@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+from jaxrl.shares import mean_of_shares
 from jaxrl.types import Array, PyTree, Scalar
 
 Schedule = Callable[[Array], Array]
@@ -41,6 +42,7 @@ class Optimizer(NamedTuple):
         The loss gives a scalar and a vector of numbers, to which the gradient's norm is appended.
         """
         (_, numbers), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        numbers, gradient = mean_of_shares((numbers, gradient))
         with jax.numpy_dtype_promotion("standard"):  # optax divides by integers
             updates, opt_state = self.transformation.update(gradient, opt_state, params)
         if not self.own:

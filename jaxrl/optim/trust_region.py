@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxrl import checks
 from jaxrl.numerics import widen
+from jaxrl.shares import mean_of_shares
 from jaxrl.types import Array, Scalar
 
 Params = Any
@@ -89,11 +90,11 @@ def trust_region_step(
     def unravel(x: Array) -> Params:
         return unravel_flat(x.astype(flat.dtype))
 
-    loss, slope = jax.value_and_grad(lambda x: surrogate(unravel(x)))(start)
+    loss, slope = mean_of_shares(jax.value_and_grad(lambda x: surrogate(unravel(x)))(start))
     kl_slope = jax.grad(lambda x: divergence(unravel(x)))
 
     def fisher(v: Array) -> Array:
-        return jax.jvp(kl_slope, (start,), (v,))[1] + damping * v
+        return mean_of_shares(jax.jvp(kl_slope, (start,), (v,))[1]) + damping * v
 
     direction = conjugate_gradient(fisher, -slope, num_iterations)
     length = jnp.vdot(direction, fisher(direction))
@@ -101,8 +102,8 @@ def trust_region_step(
 
     def attempt(k: Array) -> tuple[Array, Array, Array]:
         params = unravel(start + 0.5**k * step)
-        gain, kl = loss - surrogate(params), divergence(params)
-        return (gain > 0) & (kl <= max_kl), gain, kl
+        reached, kl = mean_of_shares((surrogate(params), divergence(params)))
+        return (reached < loss) & (kl <= max_kl), loss - reached, kl
 
     def search(state: tuple[Array, ...]) -> tuple[Array, ...]:
         return state[0] + 1, *attempt(state[0] + 1)

@@ -74,7 +74,7 @@ class Run:
     @functools.cached_property
     def training(self) -> Training:
         """What `make_train` makes of the settings: its call goes on from `state`."""
-        return self.record.training()
+        return self.record._replace(devices=1).training()
 
     @property
     def env(self) -> Any:

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import yaml
 
 from jaxrl.config import hints, replace, title, validate
+from jaxrl.families.settings import share_of
 from jaxrl.language_zoo import compares, learns_from_examples
 from jaxrl.names import unknown
 from jaxrl.runtime import datasets, functions, pretrained, text_files
 from jaxrl.runtime.flags import read
 from jaxrl.runtime.sides import LANGUAGES, side
-from jaxrl.train import Training, make_offline
+from jaxrl.train import Training, make_offline, with_devices
 
 COUNTS = {"total_steps": 1, "seed": 0, "seeds": 1, "devices": 1}
 """Whole numbers of a record, and their least values."""
@@ -49,7 +50,9 @@ class Record(NamedTuple):
         config = self.config if config is None else config
         budget, params = (self.total_steps, self.evaluate_every), self.env_params
         if self.dataset is None or side(config) is LANGUAGES:
-            return side(config).train(config, self.lessons(), *budget, **self.networks())
+            made = side(config).train(config, self.lessons(), *budget, **self.networks())
+            shared = self.seeds == 1 < self.devices
+            return with_devices(made, config, self.devices) if shared else made
         data = datasets.rows(self.dataset, config, self.env, self.env_params)
         return make_offline(config, self.env, data, *budget, env_params=params)
 
@@ -132,7 +135,9 @@ def record(values: Mapping[str, Any], origin: str | None = None) -> Record:
         raise ValueError(
             f"seed must be at most 2^31 - seeds = {2**31 - made.seeds}, not {made.seed}"
         )
-    if made.seeds % made.devices:
+    if made.seeds == 1 < made.devices:
+        share_of(config, made.devices)  # raises where the environments cannot be spread
+    elif made.seeds % made.devices:
         raise ValueError(f"devices must divide seeds, which are {made.seeds}, not {made.devices}")
     return made
 

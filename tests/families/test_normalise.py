@@ -45,7 +45,7 @@ def spy():
 def history(whole=False, masked=False, num_steps=7):
     """For each update: statistics before it, the raw rollout, what the learner was fed."""
     env = drift.drift(masked=masked)
-    made = normalised(CONFIG, spy(), drift.NUM_ENVS)
+    made = normalised(CONFIG, spy())
 
     def update(key, state, rollout):
         new, metrics = made.update(key, state, rollout)
@@ -152,7 +152,7 @@ def test_each_update_begins_with_what_the_last_one_left():
 
 def test_evaluation_uses_the_statistics():
     after = history()[-1]["after"]
-    learner = normalised(CONFIG, spy(), drift.NUM_ENVS)
+    learner = normalised(CONFIG, spy())
     state = LearnerState((), (), jnp.int32(0), slots=after)
     obs = history()[-1]["raw"].last_obs
     shown = learner.act(state, obs, None, ())[1]["shown"]
@@ -162,9 +162,9 @@ def test_evaluation_uses_the_statistics():
 def test_what_is_not_asked_for_is_not_there():
     plain = replace(CONFIG, normalise_obs=False, normalise_reward=False)
     learner = spy()
-    assert normalised(plain, learner, 2) is learner
+    assert normalised(plain, learner) is learner
     for name in ("normalise_obs", "normalise_reward"):
-        made = normalised(replace(plain, **{name: True}), learner, 2)
+        made = normalised(replace(plain, **{name: True}), learner)
         slots = made.init(jax.random.key(0), jnp.zeros((2, 3))).slots
         assert (slots.obs is None, slots.returns is None) == (
             name != "normalise_obs",
@@ -182,7 +182,7 @@ def test_episodic_learners_train_behind_it():
         normalise_reward=True,
     )
     env = drift.drift()
-    learner = normalised(config, reinforce.learner(config, drift.setting(env)), drift.NUM_ENVS)
+    learner = normalised(config, reinforce.learner(config, drift.setting(env)))
     algorithm = episodic(env, learner, drift.NUM_ENVS, 9)
     state, metrics = jax.jit(algorithm.update)(algorithm.init(jax.random.key(0)))
     count = float(metrics["episode_length"].total)

@@ -1,16 +1,19 @@
-"""Run with two virtual devices: sweeps of several shapes, their tables written for the test."""
+"""Run with two virtual devices: sweeps and one shared run, what they left written for the test."""
 
 import os
 import pickle
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 
 from jaxrl import grid
 from jaxrl.algorithms import ppo
-from jaxrl.runtime import devices, sides, sweep
+from jaxrl.runtime import devices, drive, folder, sides, sweep
+from jaxrl.runtime.programs import programs
 from jaxrl.train import make_train
+from tests.runtime import runs
 
 SMALL = ppo.Config(num_envs=2, num_steps=8, hidden_sizes=(8,), num_epochs=1, num_minibatches=2)
 OPTIONS = {"num_seeds": 3, "seed": 5, "total_steps": 48, "evaluate_every": 32}
@@ -27,6 +30,29 @@ def counted(*arguments, **options):
     """`make_train`, which keeps count of its calls: one for the checks, the others for tracing."""
     CALLS.append(1)
     return make_train(*arguments, **options)
+
+
+def shared_run(home: Path) -> dict[str, object]:
+    """A run whose environments are spread: whole, and stopped in its midst and gone on with."""
+    made = runs.small(devices=2, evaluate_every=250)
+    functions = programs(made)
+    whole = runs.trained(made, home / "whole", functions)
+    folder.create(home / "halves", {})
+    files = drive.journal(home / "halves")
+    seen: list[int] = []
+    events = drive.Events(lambda steps, returns: seen.append(steps), lambda rows: None)
+    start = drive.begin(made, functions)
+    drive.drive(made, functions, start, files, events, lambda: 15 * (len(seen) >= 3))
+    position, _ = drive.resumed(made, functions, drive.journal(home / "halves"))
+    assert 0 < position.update < functions.training.num_updates
+    end = drive.drive(made, functions, position, drive.journal(home / "halves"), runs.QUIET)
+    kept = jax.tree.map(np.asarray, end.carried.state.learner.params)
+    loaded = whole.state().learner.params
+    return {
+        "lines": [(home / name / folder.METRICS).read_bytes() for name in ("whole", "halves")],
+        "params": [jax.tree.leaves(loaded), [x[0] for x in jax.tree.leaves(kept)]],
+        "alone": whole.training(jax.random.key(0), whole.state())[0].num_updates.item(),
+    }
 
 
 def main(path: str) -> None:
@@ -55,6 +81,7 @@ def main(path: str) -> None:
         devices.use_all_cores()
     except RuntimeError as error:
         tables["late"] = str(error)
+    tables["shared"] = shared_run(Path(path).parent)
     with open(path, "wb") as file:
         pickle.dump(tables | {"spread": spread}, file)
 

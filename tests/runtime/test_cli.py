@@ -287,6 +287,8 @@ MISTAKES = (
     ("train --resume a --out b", "leave out --out and --force"),
     ("train --config nowhere", "config must be a readable file, not 'nowhere'"),
     (f"train ppo {SMALL} --seeds 3 --devices 2", "devices must divide seeds"),
+    (f"train ppo {SMALL} --devices 3", "devices must divide num_envs = "),
+    ("train dqn --env CartPole-v1 --devices 2", "devices must be 1 with dqn, not 2"),
     (f"train ppo {SMALL} --log paper", "log", "not 'paper'"),
     (f"sweep ppo {SMALL}", "sweep needs either --grid NAME=A,B or --random N"),
     (f"sweep ppo {SMALL} --grid lr", "grid must be of the form name=1,2, not 'lr'"),

@@ -53,6 +53,14 @@ def test_lanes_are_the_single_runs(name, tables, lone) -> None:
     assert len(np.unique(lone[1], axis=0)) > 6  # the runs differ
 
 
+def test_a_shared_run_that_stopped_goes_on_to_the_same_end(tables) -> None:
+    found = tables["shared"]
+    whole, halves = found["lines"]
+    assert whole == halves and whole.count(b"\n") == 5
+    jax.tree.map(np.testing.assert_array_equal, *found["params"])
+    assert found["alone"] == 15
+
+
 def test_all_waves_share_one_compilation(tables) -> None:
     assert len({calls for _, calls in (tables[name] for name in SHAPES)}) == 1
 

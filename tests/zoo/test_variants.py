@@ -27,6 +27,7 @@ from tests.zoo.cases import (
     world,
 )
 from tests.zoo.keys import PLAIN
+from tests.zoo.shares import APART, RUNS
 from tests.zoo.trees import assert_same, finite, types
 from tests.zoo.worlds import FORCE, SEVERAL, drift, guarded
 
@@ -131,17 +132,29 @@ def at_last(metrics):
     return jax.tree.map(lambda x: x[-1], metrics)
 
 
-@pytest.mark.slow
-def test_sharded_is_unsharded():
-    """In a process of its own, as the number of devices is set once, with a thread for each."""
-    settings = {"NPROC": "16", "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
+def on_two_devices(module, threads):
+    """The lines that a program prints; the number of devices is set once for a process."""
+    settings = {"NPROC": threads, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.zoo.sharded"],
+        [sys.executable, "-m", module],
         env=os.environ | settings,
         cwd=pathlib.Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_sharded_is_unsharded():
+    """What the compiler spreads waits for itself, with fewer threads than these."""
     envs, seeds = ([f"{what}:{n}" for n in names] for what, names in SPREAD.items())
-    assert sorted(done.stdout.split()) == sorted(envs + seeds)
+    assert sorted(on_two_devices("tests.zoo.sharded", "16")) == sorted(envs + seeds)
+
+
+@pytest.mark.slow
+def test_shares_of_a_run_are_the_run():
+    *checked, last = on_two_devices("tests.zoo.shares", "2")
+    assert checked == [*(f"alike:{name}" for name in RUNS), *(f"apart:{name}" for name in APART)]
+    assert float(last.removeprefix("solved:")) >= 475

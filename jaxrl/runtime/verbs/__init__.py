@@ -35,7 +35,10 @@ RECORD = {
     ),
     "seed": ("N", "the first seed [0]"),
     "seeds": ("N", "how many seeds to train side by side [1]"),
-    "devices": ("N", "devices to spread the seeds over [as many as divide them]"),
+    "devices": (
+        "N",
+        "devices for the seeds [as many as divide them], or for one seed's environments [1]",
+    ),
     "evaluate_every": ("N", "steps between two greedy evaluations; by default none"),
     "checkpoint_every": ("N", "steps between two checkpoints [a tenth of the run]"),
 }

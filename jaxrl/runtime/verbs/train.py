@@ -43,8 +43,8 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
         raise ValueError("train needs the name of an algorithm first, as in jaxrl train ppo")
     origin = pretrained.origin(values.get("start"))
     made = allowed(record({"devices": _most_devices(values)} | values, origin), options)
-    devices.demand(made.devices)
     choose_threads(made)
+    devices.demand(made.devices)
     made.training()  # raises what does not go together
     check(made)
     _check_saving(options, made)
@@ -73,9 +73,9 @@ def _resumed(options: argparse.Namespace, values: dict[str, Any]) -> Callable[[]
             f"{'; '.join(differences)}"
         )
     made = allowed(run.record, options)
-    devices.demand(made.devices)
     choose_threads(made)
-    _ = run.training  # raises what does not go together
+    devices.demand(made.devices)
+    made.training()  # raises what does not go together
     check(made, begins=not checkpoint.newest_first(run.folder / folder.CHECKPOINTS))
     _check_saving(options, made)
     trackers.chosen(options.log)
