@@ -14,11 +14,11 @@ def dense_product(x: Array, weights: Array, *args: Any, **kwargs: Any) -> Array:
     return _product(rows, weights).reshape(*x.shape[:-1], weights.shape[-1])
 
 
-NARROW, FEW_ROWS = 16, 256
-"""Sizes up to which turning a factor costs less than it saves, as measured."""
-
-SMALL = 64
-"""Up to which width many rows are faster in blocks, as measured."""
+NARROW, SMALL = 16, 64
+FEW_ROWS, MANY_ROWS = 256, 1024
+"""Turning a factor costs less than it saves if it is narrow, or has few rows, or is small and has
+no more than many; more rows of small factors are faster in blocks. All as measured.
+"""
 
 
 @jax.custom_vjp
@@ -46,7 +46,8 @@ def _turned(x: Array, slope: Array) -> Array:
     to make it one.
     """
     turn = jax.lax.optimization_barrier
-    if len(x) > FEW_ROWS and min(x.shape[1], slope.shape[1]) > NARROW:
+    narrower = min(x.shape[1], slope.shape[1])
+    if narrower > NARROW and len(x) > (MANY_ROWS if narrower <= SMALL else FEW_ROWS):
         return _in_blocks(x, slope)
     if x.shape[1] <= slope.shape[1]:
         return turn(x.T) @ slope
