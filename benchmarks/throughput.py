@@ -4,11 +4,12 @@ python -m benchmarks.throughput --setting NAME: one setting, ending in one line 
 python -m benchmarks.throughput [--peers DIR] [--write]: all of them, each in a process of its own,
 turn about with rejax and SBX in environments made in DIR; --write puts the table into README.md.
 python -m benchmarks.throughput --scanned [--write]: only DQN beside DQN in one scan.
+python -m benchmarks.throughput --spread [--write]: only runs on two devices beside runs on one.
 
 The settings named purejaxrl-* are the hyper-parameters of PureJaxRL's own scripts; the other ones
-are rejax's defaults (`benchmarks.off_policy`). A single run uses one thread of XLA on each device
-(NPROC=1, unless set): its products are too small to gain from two. A run of 64 environments is
-spread over two devices, which two cores are; a sweep spreads its seeds over all of them.
+are rejax's defaults (`benchmarks.off_policy`). A single run on few numbers an observation uses one
+thread of XLA (NPROC=1, unless set): its products are too small to gain from two. A run of 64
+environments is spread over two devices, which two cores are, a sweep's seeds over all of them.
 """
 
 import argparse
@@ -162,9 +163,9 @@ def cold_start(cache: str | None) -> float:
     return time.perf_counter() - start
 
 
-def in_process(name: str) -> Figures:
+def in_process(name: str, *options: str) -> Figures:
     """One setting in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.throughput", "--setting", name, "--json"]
+    command = [sys.executable, "-m", "benchmarks.throughput", "--setting", name, "--json", *options]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return Figures(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -219,6 +220,21 @@ def beside_one_scan(peers: Path, rounds: int) -> str:
     )
 
 
+def on_two_devices(peers: Path, rounds: int) -> str:
+    """What a second device brings to one run, in paired rounds."""
+    lines = [["", "one device, steps/s", "two devices, steps/s", "two / one", "returns"]]
+    for name in (name for name, setting in SETTINGS.items() if setting.devices == 2):
+        pairs = [[in_process(name, "--devices", n) for n in "12"] for _ in range(rounds)]
+        one, two = np.array([[max(x.rates) for x in pair] for pair in pairs]).T
+        alone, gain = against(two, one)
+        scores = ", ".join(f"{x.score:.0f}" for x in pairs[-1])
+        lines.append([name, alone, f"{np.median(two):,.0f}", gain, scores])
+    return (
+        f"{table(lines)}\n\n`python -m benchmarks.throughput --spread --write`, medians of "
+        f"{rounds} paired rounds (least-largest), of the best of {ROUNDS} runs each."
+    )
+
+
 def against(ours: np.ndarray, theirs: np.ndarray) -> list[str]:
     """A peer's rate, and how many times ours it is slower over the paired rounds."""
     ratios = ours / theirs
@@ -230,26 +246,29 @@ def main() -> None:
     """Print one setting's line, or the whole table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--setting", choices=ALL, help="one setting, in this process")
+    parser.add_argument("--devices", type=int, help="at most so many, in place of the setting's")
     parser.add_argument("--json", action="store_true", help="print its figures as JSON")
     parser.add_argument(
         "--peers", type=Path, default=Path("build/peers"), help="where the peers live"
     )
     parser.add_argument("--scanned", action="store_true", help="only DQN beside DQN in one scan")
+    parser.add_argument("--spread", action="store_true", help="only two devices beside one")
     parser.add_argument("--rounds", type=int, default=3, help="paired rounds of the table")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     if options.setting:
         setting = ALL[options.setting]
-        if setting.num_seeds == 1:
+        setting = setting._replace(devices=options.devices or setting.devices)
+        if setting.num_seeds == 1 and not setting.env.endswith("-MinAtar"):
             os.environ.setdefault("NPROC", "1")
         figures = measure(setting)
         print(json.dumps(figures._asdict()) if options.json else figures.line(options.setting))
         return
-    name, said = ("scanned", beside_one_scan) if options.scanned else ("throughput", report)
-    text = said(options.peers, options.rounds)
+    chosen = "scanned" if options.scanned else "spread" if options.spread else "throughput"
+    text = REPORTS[chosen](options.peers, options.rounds)
     print(text)
     if options.write:
-        put(name, text)
+        put(chosen, text)
 
 
 def report(peers: Path, rounds: int) -> str:
@@ -272,6 +291,9 @@ def report(peers: Path, rounds: int) -> str:
         f"over greedy episodes): {first:.1f} s, and {warm:.1f} s with a warm compilation cache."
     )
     return "\n\n".join([head, *lines, tail])
+
+
+REPORTS = {"throughput": report, "scanned": beside_one_scan, "spread": on_two_devices}
 
 
 if __name__ == "__main__":
