@@ -285,7 +285,8 @@ TUNED: dict[str, dict[str, Settings]] = {
     "impala": {
         "CartPole-v1": dict(total_steps=500_000, lr=2e-3),
         "Acrobot-v1": SCALED | dict(total_steps=500_000, num_envs=16, lam=0.95),
-        "MountainCar-v0": SCALED | dict(total_steps=1_000_000, num_envs=16, lr=4e-3, lam=0.98),
+        "MountainCar-v0": SCALED
+        | dict(total_steps=1_000_000, num_envs=16, num_steps=16, policy_lag=2, lr=4e-3, lam=0.98),
         "Pendulum-v1": dict(
             total_steps=1_000_000,
             num_envs=16,
