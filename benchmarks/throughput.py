@@ -180,7 +180,7 @@ def rows(title: str, settings: Iterable[str], peers: Path, rounds: int) -> Itera
         ours: list[Figures] = []
         others: dict[str, list[float]] = {"rejax": [], "sbx": []}
         for _ in range(rounds):
-            ours.append(in_process(name))
+            ours.append(in_process(name, "--devices", "1"))  # as the peers
             for peer, figures in others.items():
                 if name in PEERS[peer]:
                     figures.append(run(peer, name, peers)["steps_per_second"])

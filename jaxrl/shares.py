@@ -6,6 +6,8 @@ of observations, the KL that stops or adapts. Where a run is not shared these fu
 what they are given.
 """
 
+from collections.abc import Callable
+
 import jax
 from jax.flatten_util import ravel_pytree
 
@@ -22,18 +24,12 @@ def shared() -> bool:
 
 def mean_of_shares(tree: PyTree) -> PyTree:
     """The mean over all devices of each number, in one exchange."""
-    if not shared():
-        return tree
-    flat, unravel = ravel_pytree(tree)
-    return unravel(jax.lax.pmean(flat, SHARES))
+    return _exchanged(jax.lax.pmean, tree)
 
 
 def sum_of_shares(tree: PyTree) -> PyTree:
     """The sum over all devices of each number, in one exchange."""
-    if not shared():
-        return tree
-    flat, unravel = ravel_pytree(tree)
-    return unravel(jax.lax.psum(flat, SHARES))
+    return _exchanged(jax.lax.psum, tree)
 
 
 def whole(tree: PyTree) -> PyTree:
@@ -43,14 +39,16 @@ def whole(tree: PyTree) -> PyTree:
     return jax.lax.all_gather(tree, SHARES, tiled=True)
 
 
-def own(tree: PyTree) -> PyTree:
+def own(x: Array) -> Array:
     """Of what `whole` gave, the rows of this device."""
     if not shared():
+        return x
+    length = len(x) // jax.lax.axis_size(SHARES)
+    return jax.lax.dynamic_slice_in_dim(x, jax.lax.axis_index(SHARES) * length, length)
+
+
+def _exchanged(reduce: Callable[[Array, str], Array], tree: PyTree) -> PyTree:
+    if not shared():
         return tree
-    index, size = jax.lax.axis_index(SHARES), jax.lax.axis_size(SHARES)
-
-    def rows(x: Array) -> Array:
-        length = len(x) // size
-        return jax.lax.dynamic_slice_in_dim(x, index * length, length)
-
-    return jax.tree.map(rows, tree)
+    flat, unravel = ravel_pytree(tree)
+    return unravel(reduce(flat, SHARES))

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.families.bootstrap import discounts, next_values
-from jaxrl.formulas.reduce import masked_sum
+from jaxrl.formulas.reduce import token_count, token_mean
 from jaxrl.formulas.value_losses import explained_variance
 from jaxrl.networks import Distribution, Network, action_mask, masked
-from jaxrl.numerics import divide, previous_step, widen
+from jaxrl.numerics import previous_step, widen
 from jaxrl.shares import mean_of_shares, whole
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Rollout, Scalar, once
 
@@ -304,5 +304,5 @@ def batch_mean(x: Array, mask: Array | None) -> Array:
     """
     if mask is None:
         return widen(x).reshape(x.shape[0], -1).mean(1)
-    total = masked_sum(x, jnp.broadcast_to(mask, x.shape), axis=tuple(range(1, x.ndim)))
-    return divide(total, mean_of_shares(mask.sum(dtype=total.dtype)))
+    count = mean_of_shares(token_count(mask))
+    return jax.vmap(lambda row: token_mean(row, mask, count))(x)

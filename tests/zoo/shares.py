@@ -19,7 +19,6 @@ from tests.zoo.trees import assert_same, bits, finite
 from tests.zoo.worlds import FORCE, drift, guarded
 
 KEY = jax.random.key(0, impl=PLAIN)
-MESH = Mesh(np.array(jax.devices()), (SHARES,))
 ALL, FIRST, SECOND = PartitionSpec(), PartitionSpec(SHARES), PartitionSpec(None, SHARES)
 IN_ONE = {"num_minibatches": 1}
 NORMAL = {"normalise_obs": True, "normalise_reward": True}
@@ -73,8 +72,9 @@ def learn_alike(name):
         state, metrics = training.learner.update(KEY, state, rollout)
         return state, mean_of_shares(metrics)
 
+    mesh = Mesh(np.array(jax.devices()), (SHARES,))
     spread = jax.shard_map(
-        half, mesh=MESH, in_specs=(where, parts), out_specs=(where, ALL), check_vma=False
+        half, mesh=mesh, in_specs=(where, parts), out_specs=(where, ALL), check_vma=False
     )
     for _ in range(2):  # the second update's state holds what the first one learnt
         alone, metrics = jax.jit(training.learner.update)(KEY, state, rollout)
@@ -103,7 +103,7 @@ def run_apart(name):
     state, metrics = jax.block_until_ready(window(first, jnp.int32(3)))
     assert finite((state, means(metrics)["grad_norm"])) and state.bad_update == -1
     learnt = state.learner.params, state.learner.opt_state, state.key
-    assert all(same for same in jax.tree.map(alike, jax.tree.leaves(learnt)))
+    assert all(map(alike, jax.tree.leaves(learnt)))
     assert not alike(jax.tree.leaves(state.scene.obs)[0])
     half = jax.block_until_ready(window(first, jnp.int32(1)))[0]
     assert_same(jax.block_until_ready(window(half, jnp.int32(2)))[0], state)
