@@ -46,7 +46,7 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "epsilon_start": (0, 1, "exploration rate at the start"),
     "epsilon_end": (0, 1, "exploration rate at the end"),
     "exploration_fraction": (0, 1, "share of training over which exploration falls"),
-    "rms_decay": (0, 1, "decay of RMSProp's second moment"),
+    "rms_decay": (0, 1, "decay of RMSProp's second moment; None for Adam"),
     "num_envs": (1, math.inf, "environments side by side"),
     "num_steps": (1, math.inf, "steps of each environment in one update"),
     "num_epochs": (1, math.inf, "passes over the data of one update"),

@@ -16,6 +16,9 @@ Scalar = float | Array
 PyTree = Any
 """A tree of arrays."""
 
+Settings = dict[str, Any]
+"""Fields of a configuration by name, and `total_steps`."""
+
 
 class Box(NamedTuple):
     """Arrays of one shape between two bounds, which are numbers or arrays of that shape."""

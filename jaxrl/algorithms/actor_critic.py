@@ -13,19 +13,17 @@ from jaxrl.families import settings
 from jaxrl.families.estimate import judge_of, weighted_estimate
 from jaxrl.families.objective import one_step
 from jaxrl.families.policy import policy_learner
-from jaxrl.families.settings import PolicyConfig, Setting
+from jaxrl.families.settings import OneStepConfig, Setting
 from jaxrl.types import Learner
 
 
 @config
-class Config(PolicyConfig):
+class Config(OneStepConfig):
     """One-step actor-critic."""
 
     num_steps: int = 5
     lr: float = 1e-3
     lam: float = 0.9
-    value_coef: float = 0.5
-    entropy_coef: float = 0.0
     weighting: Literal["action_value", "action_advantage", "td_error"] = "action_advantage"
     whiten: Literal["batch", "none"] = "none"
 

@@ -4,6 +4,7 @@
 
 Actors use a copy of the policy that is renewed every `policy_lag` updates; V-trace targets vs and
 weights ρ make up for the difference. With `policy_lag=1` it is A3C's synchronous form.
+The paper's optimiser is RMSProp: `rms_decay=0.99`.
 Reference: Espeholt et al. 2018, arXiv:1802.01561.
 """
 
@@ -14,14 +15,14 @@ from jaxrl.config import config
 from jaxrl.families import settings
 from jaxrl.families.objective import one_step
 from jaxrl.families.policy import Experience, current_log_prob, policy_learner
-from jaxrl.families.settings import PolicyConfig, Setting
+from jaxrl.families.settings import OneStepConfig, Setting
 from jaxrl.formulas.advantages import vtrace, vtrace_advantage
 from jaxrl.formulas.ratios import token_log_ratio, truncated_weight
 from jaxrl.types import Array, Learner, LearnerState, PyTree
 
 
 @config
-class Config(PolicyConfig):
+class Config(OneStepConfig):
     """IMPALA."""
 
     num_steps: int = 20
@@ -30,7 +31,6 @@ class Config(PolicyConfig):
     rho_max: float = 1.0
     trace_max: float = 1.0
     policy_lag: int = 4
-    value_coef: float = 0.5
     entropy_coef: float = 0.01
 
 

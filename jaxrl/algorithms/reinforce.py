@@ -27,20 +27,18 @@ from jaxrl.families.estimate import (
 )
 from jaxrl.families.objective import one_step
 from jaxrl.families.policy import policy_learner
-from jaxrl.families.settings import PolicyConfig, Setting
+from jaxrl.families.settings import OneStepConfig, Setting
 from jaxrl.types import Learner
 
 
 @config
-class Config(PolicyConfig):
+class Config(OneStepConfig):
     """REINFORCE."""
 
     num_envs: int = 16
     num_steps: int = 500
     lr: float = 1e-3
     lam: float = 1.0
-    value_coef: float = 0.5
-    entropy_coef: float = 0.0
     weighting: Weighting = "baselined_return"
     baseline: Baseline = "value"
     baseline_decay: float = 0.9

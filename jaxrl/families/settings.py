@@ -13,7 +13,7 @@ from jaxrl.formulas.value_targets import expected_value
 from jaxrl.formulas.weightings import action_value
 from jaxrl.networks import CNN, MLP, Network, content, distribution, feed_forward, memory, recurrent
 from jaxrl.networks.core import obs_rank
-from jaxrl.optim.optimizer import Optimizer, Schedule, adam, linear
+from jaxrl.optim.optimizer import Optimizer, Schedule, adam, linear, rmsprop
 from jaxrl.types import Array, Box, Discrete, LearnerState, PyTree, Spaces
 
 S = TypeVar("S")
@@ -61,6 +61,15 @@ class PolicyConfig(OnPolicyConfig):
     memory: Literal["gru", "lstm"] | None = None
     memory_size: int = 64
     sequence_length: int | None = None
+
+
+@config
+class OneStepConfig(PolicyConfig):
+    """Fields of the policy gradients that take one step after each rollout."""
+
+    value_coef: float = 0.5
+    entropy_coef: float = 0.0
+    rms_decay: float | None = None
 
 
 STATE_VALUE = Judge(lambda raw, output: raw[..., 0], lambda raw, action: raw[..., 0])
@@ -157,12 +166,19 @@ def optimizer(
     num_steps: int,
     default: Callable[[Any, Schedule], Optimizer] | None = None,
 ) -> Optimizer:
-    """The user's own optimiser, the algorithm's, or Adam; `num_steps` steps in each update."""
+    """The user's own optimiser, the algorithm's, RMSProp where its decay is set, or else Adam.
+
+    Args:
+      num_steps: in each update.
+    """
     schedule = linear(config.lr, setting.num_updates * num_steps, config.anneal_lr)
     if setting.optimizer is not None:
         return Optimizer(setting.optimizer(config, schedule), schedule, own=True)
     if default is not None:
         return default(config, schedule)
+    decay = getattr(config, "rms_decay", None)
+    if decay is not None:
+        return rmsprop(schedule, config.max_grad_norm, decay, 1e-5)
     return adam(schedule, config.max_grad_norm, 1e-5)
 
 

@@ -7,6 +7,8 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from jaxrl.algorithms import a2c, actor_critic, impala, reinforce
+from jaxrl.families import settings
 from jaxrl.optim.optimizer import Optimizer, adam, linear, radam, rmsprop
 
 LR, MAX_NORM, EPS, DECAY, NUM_STEPS = 0.1, 0.5, 1e-3, 0.8, 9
@@ -92,6 +94,19 @@ def test_by_hand(name):
     np.testing.assert_allclose(found, expected, atol=2e-5)
     np.testing.assert_allclose(numbers[:, -1], norms, rtol=1e-4)  # ahead of the bound
     assert norms[0] > MAX_NORM
+
+
+@pytest.mark.parametrize("algorithm", [a2c, actor_critic, impala, reinforce])
+def test_rmsprop_where_its_decay_is_set(algorithm):
+    setting = settings.Setting(None, NUM_STEPS)
+    for decay in (DECAY, None):
+        config = algorithm.Config(lr=LR, max_grad_norm=MAX_NORM, rms_decay=decay)
+        schedule = linear(LR, NUM_STEPS, True)
+        expected = adam(schedule, MAX_NORM, 1e-5)
+        if decay is not None:
+            expected = rmsprop(schedule, MAX_NORM, decay, 1e-5)
+        found = trained(settings.optimizer(config, setting, 1))
+        np.testing.assert_array_equal(found[0], trained(expected)[0])
 
 
 def test_the_flat_vector_keeps_shapes_and_types():
