@@ -51,8 +51,9 @@ OBJECTIVES: dict[str, list[Objective]] = {
         ),
         (
             "TRPO",
-            "min −rÂ subject to mean KL(π_old‖π) ≤ δ",
-            "gae token_log_ratio importance_weighted categorical_kl trust_region_step",
+            "min −rÂ − c H(π) subject to mean KL(π_old‖π) ≤ δ",
+            "gae token_log_ratio importance_weighted categorical_entropy categorical_kl"
+            " trust_region_step",
         ),
         (
             "V-trace (IMPALA)",

@@ -1,6 +1,6 @@
 """TRPO: a natural-gradient step inside a trust region, and a value fitted by regression.
 
-    max E[r Â]  subject to  E[KL(π_old ‖ π)] ≤ δ
+    max E[r Â] + c_e E[H(π)]  subject to  E[KL(π_old ‖ π)] ≤ δ
 
 Reference: Schulman et al. 2015, arXiv:1502.05477.
 """
@@ -38,6 +38,7 @@ class Config(PolicyConfig):
     lr: float = 1e-3
     anneal_lr: bool = False
     lam: float = 0.95
+    entropy_coef: float = 0.0
     max_kl: float = 0.01
     damping: float = 0.1
     cg_iterations: int = 10
@@ -61,15 +62,19 @@ def trust_region(config: Config, parts: Parts, optimizer: Optimizer, passes: Pas
 
     def improve(key: Array, state: LearnerState, batch: Batch) -> tuple[LearnerState, Metrics]:
         critic = state.params.critic
-        old = predict(parts, state.params, batch).output
+        old = predict(parts, state.params, batch)
+
+        def mean(x: Array) -> Array:
+            return batch_mean(x[None], batch.mask)[0]
 
         def surrogate(actor: Array) -> Array:
-            log_ratio = log_ratio_of(predict(parts, ActorCritic(actor, critic), batch), batch)
-            return batch_mean(importance_weighted(log_ratio, batch.advantage)[None], batch.mask)[0]
+            new = predict(parts, ActorCritic(actor, critic), batch)
+            loss = importance_weighted(log_ratio_of(new, batch), batch.advantage)
+            return mean(loss - config.entropy_coef * new.entropy)
 
         def divergence(actor: Array) -> Array:
-            new = predict(parts, ActorCritic(actor, critic), batch).output
-            return batch_mean(parts.distribution.kl(old, new)[None], batch.mask)[0]
+            new = predict(parts, ActorCritic(actor, critic), batch)
+            return mean(parts.distribution.kl(old.output, new.output))
 
         actor, info = trust_region_step(
             surrogate,
@@ -82,12 +87,12 @@ def trust_region(config: Config, parts: Parts, optimizer: Optimizer, passes: Pas
         )
         before = state.params.critic, state.opt_state, state.num_updates
         fitted, metrics = descend(key, regression(parts, actor), optimizer, before, batch, passes)
-        entropy = predict(parts, ActorCritic(actor, critic), batch).entropy
+        entropy = mean(predict(parts, ActorCritic(actor, critic), batch).entropy)
         metrics |= once(
-            policy_loss=-info.improvement,
+            policy_loss=config.entropy_coef * (entropy - mean(old.entropy)) - info.improvement,
             approx_kl=info.divergence,
             accepted=info.accepted.astype(jnp.float32),
-            entropy=batch_mean(entropy[None], batch.mask)[0],
+            entropy=entropy,
         )
         params = ActorCritic(actor, fitted[0])
         return state._replace(params=params, opt_state=fitted[1]), metrics

@@ -115,9 +115,7 @@ ON_POLICY: dict[str, dict[str, Settings]] = {
             max_kl=0.05,
         ),
         "Pendulum-v1": dict(total_steps=100_000, num_envs=4, gamma=0.95, lam=0.9),
-        "Breakout-MinAtar": dict(
-            total_steps=1_000_000, num_envs=16, max_kl=0.03, activation="relu"
-        ),
+        "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=32, entropy_coef=0.2),
         "Freeway-MinAtar": dict(total_steps=300_000, num_envs=16, max_kl=0.03, activation="relu"),
     },
     "pqn": {

@@ -138,6 +138,21 @@ def test_trpo_stays_inside_and_gains(max_kl):
     assert float(metrics["accepted"].mean) == 1
 
 
+def test_trpo_is_paid_for_entropy():
+    found = []
+    for bonus in (0.0, 5.0):
+        config = replace(TRUST, entropy_coef=bonus)
+        state, new, metrics, x = updated(trpo, config, TRUST, optimizer=drift.descent)
+        _, old_taken, advantage, _ = parts(oracle.wide(state.params), x)
+        before, now = (log_policy(oracle.wide(s.params).actor, x) for s in (state, new))
+        ratio, start = (np.exp(oracle.taken(p, x.action) - old_taken) for p in (now, before))
+        gain, gained = ((ratio - start) * advantage).mean(), oracle.entropy(now).mean()
+        np.testing.assert_allclose(-metrics["policy_loss"].mean, gain, rtol=1e-2, atol=1e-5)
+        assert gain + bonus * (gained - oracle.entropy(before).mean()) > 0
+        found.append((gain, gained))
+    assert found[1][0] < found[0][0] and found[1][1] > found[0][1] + 0.01
+
+
 def test_trpo_fits_its_critic():
     config = replace(TRUST, num_epochs=3)
     state, new, metrics, x = updated(trpo, config, TRUST, optimizer=drift.descent)
