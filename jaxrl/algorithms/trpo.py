@@ -2,6 +2,7 @@
 
     max E[r Â] + c_e E[H(π)]  subject to  E[KL(π_old ‖ π)] ≤ δ
 
+The paper has no bonus for entropy: c_e is 0 by default.
 Reference: Schulman et al. 2015, arXiv:1502.05477.
 """
 

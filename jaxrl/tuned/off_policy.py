@@ -160,4 +160,4 @@ OFF_POLICY: dict[str, dict[str, Settings]] = {
         "Pendulum-v1": SWING_UP | dict(total_steps=10_000, num_gradients=20, policy_delay=5),
     },
 }
-"""Algorithm -> environment -> what differs from the algorithm's defaults, and `total_steps`."""
+"""Their part of `TUNED`."""

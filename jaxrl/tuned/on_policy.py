@@ -52,10 +52,21 @@ UPRIGHT: Settings = dict(
 WALL: Settings = dict(num_envs=64, lr=5e-3, num_minibatches=8, activation="relu")
 """Of the same on Breakout-MinAtar."""
 
+PASSES: dict[str, Settings] = {
+    "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
+    "Acrobot-v1": LIFT,
+    "MountainCar-v0": CAR,
+    "Pendulum-v1": UPRIGHT,
+    "MountainCarContinuous-v0": RISE,
+    "Breakout-MinAtar": WALL | dict(total_steps=2_000_000),
+    "Freeway-MinAtar": WALL | dict(total_steps=2_000_000, lr=1e-3),
+}
+"""Environment -> the settings of PPO, most of which serve its penalised form too."""
+
 BRIEF_WALL: Settings = dict(
     total_steps=1_000_000, num_envs=16, activation="relu", entropy_coef=0.01
 )
-"""Of policies that learn from whole trajectories, on MinAtar."""
+"""Of TRPO, REINFORCE and groups of trajectories on MinAtar."""
 
 WARY: Settings = dict(
     total_steps=2_000_000,
@@ -66,23 +77,25 @@ WARY: Settings = dict(
     lam=0.95,
     entropy_coef=0.1,
 )
-"""Of policies that learn every few steps there, and must not be sure of themselves too soon."""
+"""Of policies that learn every few steps there: ten times PPO's bonus for entropy, or so."""
+
+PARALLEL: Settings = dict(
+    total_steps=500_000,
+    num_envs=16,
+    num_steps=32,
+    lr=2e-3,
+    num_minibatches=4,
+    hidden_sizes=(64, 64),
+)
+"""Of PQN."""
 
 CROWD: Settings = dict(
     total_steps=1_000_000, num_steps=32, lr=2e-3, lam=0.65, num_epochs=2, num_minibatches=8
 )
-"""Of PQN on MinAtar."""
+"""Of the same on MinAtar."""
 
 ON_POLICY: dict[str, dict[str, Settings]] = {
-    "ppo": {
-        "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=2e-3, gamma=0.98),
-        "Acrobot-v1": LIFT,
-        "MountainCar-v0": CAR,
-        "Pendulum-v1": UPRIGHT,
-        "MountainCarContinuous-v0": RISE,
-        "Breakout-MinAtar": WALL | dict(total_steps=2_000_000),
-        "Freeway-MinAtar": WALL | dict(total_steps=2_000_000, lr=1e-3),
-    },
+    "ppo": PASSES,
     "a2c": {
         "CartPole-v1": dict(total_steps=250_000, lr=2e-3),
         "Acrobot-v1": SCALED | dict(total_steps=500_000, num_envs=16, lr=1.5e-3, entropy_coef=0.01),
@@ -119,43 +132,16 @@ ON_POLICY: dict[str, dict[str, Settings]] = {
         "Freeway-MinAtar": dict(total_steps=300_000, num_envs=16, max_kl=0.03, activation="relu"),
     },
     "pqn": {
-        "CartPole-v1": dict(
-            total_steps=500_000,
-            num_envs=16,
-            num_steps=32,
-            lr=5e-4,
-            num_minibatches=4,
-            hidden_sizes=(64, 64),
-        ),
-        "Acrobot-v1": dict(
-            total_steps=500_000,
-            num_envs=16,
-            num_steps=32,
-            lr=2e-3,
-            num_minibatches=4,
-            hidden_sizes=(64, 64),
-            normalise_obs=True,
-        ),
-        "MountainCar-v0": SCALED
-        | dict(
-            total_steps=500_000,
-            num_envs=16,
-            num_steps=32,
-            lr=2e-3,
-            num_minibatches=4,
-            hidden_sizes=(64, 64),
-        ),
+        "CartPole-v1": PARALLEL | dict(lr=5e-4),
+        "Acrobot-v1": PARALLEL | dict(normalise_obs=True),
+        "MountainCar-v0": PARALLEL | SCALED,
         "Breakout-MinAtar": CROWD,
         "Freeway-MinAtar": CROWD,
     },
-    "ppo_penalty": {
-        "CartPole-v1": dict(total_steps=100_000, num_envs=4, lr=4e-3, gamma=0.98),
-        "Acrobot-v1": LIFT,
-        "MountainCar-v0": CAR,
-        "Pendulum-v1": UPRIGHT,
-        "MountainCarContinuous-v0": RISE,
+    "ppo_penalty": PASSES
+    | {
+        "CartPole-v1": PASSES["CartPole-v1"] | dict(lr=4e-3),
         "Breakout-MinAtar": WALL | dict(total_steps=1_000_000),
-        "Freeway-MinAtar": WALL | dict(total_steps=2_000_000, lr=1e-3),
     },
     "actor_critic": {
         "CartPole-v1": dict(
@@ -256,4 +242,4 @@ ON_POLICY: dict[str, dict[str, Settings]] = {
         "Freeway-MinAtar": BRIEF_WALL | dict(num_steps=200, lr=1e-2, whiten="batch"),
     },
 }
-"""Algorithm -> environment -> what differs from the algorithm's defaults, and `total_steps`."""
+"""Their part of `TUNED`."""
