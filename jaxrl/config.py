@@ -200,6 +200,13 @@ def demand(config: Any, holds: bool, field: str, what: str) -> None:
         raise ValueError(f"{title(config)}.{field} must {what}, not {getattr(config, field)!r}")
 
 
+def demand_above(config: Any, bound: float, field: str, why: str = "") -> None:
+    """Raise one sentence unless a number is above a bound; a tracer passes."""
+    value = getattr(config, field)
+    holds = isinstance(value, Tracer) or bool(value > bound)
+    demand(config, holds, field, f"be above {bound}{why}")
+
+
 def validate(config: T) -> T:
     """Check every field whose value is concrete against its type and range; return the config.
 

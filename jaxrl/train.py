@@ -62,6 +62,7 @@ class Training:
     first_steps: int = 0  # before the first update
     play: Callable[..., "Evaluation"] | None = None  # how episodes are played; None for the usual
     num_tests: int | None = None  # how many episodes differ at all; None for no end of them
+    offline: bool = False  # whether a data set is all that is learnt from
 
     @property
     def total_steps(self) -> int:
@@ -194,7 +195,8 @@ def make_offline(
     learner = zoo.entry(config).learner(config, setting)
     data = conform(named(dataset), example(made, learner), "dataset")
     conform_actions(data.action, made.spaces.action, "dataset")
-    return Training(zoo.from_data(config, learner, data), learner, made, *run_of)
+    algorithm = zoo.from_data(config, learner, data)
+    return Training(algorithm, learner, made, *run_of, offline=True)
 
 
 def row(config: Any, env: Any, env_params: dict[str, Any] | None = None) -> Transition:
@@ -241,10 +243,12 @@ def whole_updates(budget: zoo.Budget, total_steps: int) -> int:
             f"not {total_steps}"
         )
     num_updates = (total_steps - first) // per_update
-    if num_updates >= 2**31:
+    if num_updates * budget.learner_updates >= 2**31:
+        learnt = budget.learner_updates
+        times = f", with {learnt} gradient steps in each" if learnt > 1 else ""
         raise ValueError(
-            f"total_steps must be less than 2^31 updates of {budget.parts} = {per_update}, not "
-            f"{total_steps}"
+            f"total_steps must be less than 2^31 updates of {budget.parts} = {per_update}{times}, "
+            f"not {total_steps}"
         )
     return num_updates
 
@@ -275,6 +279,8 @@ def with_replay(training: Training, config: Any, around: Around) -> Training:
     """
     if not isinstance(config, OffPolicyConfig):
         raise TypeError(f"config must be an off-policy configuration, not {config!r}")
+    if training.offline:
+        raise ValueError("training must act in its environment, not learn from a data set alone")
     algorithm = zoo.replayed(config, training.env, training.learner, around)
     return dataclasses.replace(training, algorithm=algorithm)
 

@@ -106,6 +106,7 @@ def data_budget(config: Any) -> Budget:
     """What training from a data set does with gradient steps."""
     if not isinstance(config, OffPolicyConfig):
         raise ValueError(f"dataset needs an algorithm that learns from replay, not {title(config)}")
+    check_replay(config)
     steps = config.num_iterations * config.num_gradients
     return Budget(steps, "num_iterations × num_gradients", learner_updates=steps)
 

@@ -10,12 +10,14 @@ import pytest
 from flax import linen as nn
 
 from jaxrl import evaluate, grid, make_train, zoo
-from jaxrl.algorithms import grpo, ppo, reinforce
+from jaxrl.algorithms import ddpg, discrete_sac, dqn, grpo, ppo, reinforce, sac
 from jaxrl.config import replace
 from jaxrl.envs import PROBES, probe
 from jaxrl.families.policy import ActorCritic
 from jaxrl.train import Carried, Evaluation
+from jaxrl.types import Box
 from tests.sentences import hold_sentence
+from tests.zoo.worlds import drift
 
 KEY = jax.random.key(0)
 SMALL = ppo.Config(num_envs=4, num_steps=8, hidden_sizes=(8,), num_epochs=1, num_minibatches=1)
@@ -30,6 +32,30 @@ def ppo_with(**fields: Any) -> Any:
     return made(replace(SMALL, **fields))
 
 
+def sac_with(**fields: Any) -> Any:
+    return sac.Config(hidden_sizes=(8,), **fields)
+
+
+class Line(nn.Module):
+    """The user's own network."""
+
+    size: int
+
+    @nn.compact
+    def __call__(self, obs: Any) -> Any:
+        return nn.Dense(self.size, name="only")(obs)
+
+
+class Pair(nn.Module):
+    """And one of observations and actions."""
+
+    @nn.compact
+    def __call__(self, pair: Any) -> Any:
+        return nn.Dense(3)(jnp.concatenate(pair, -1))
+
+
+ALONE, WIDE, PAIRED = ActorCritic(Line(2)), ActorCritic(None, Line(3)), ActorCritic(None, Pair())
+BOX, WHOLE = (drift(Box(-1, 1, (2,), dtype)) for dtype in ("float32", "int32"))
 MISTAKES = (
     (lambda: made("pppo"), "no algorithm 'pppo'", "ppo"),
     (lambda: made(3), "config must be an algorithm's name or configuration, not 3"),
@@ -57,6 +83,51 @@ MISTAKES = (
     (lambda: made(num_eval_episodes=0), "num_eval_episodes must be an integer of at least 1"),
     (lambda: made(env_params={"foo": 1}), "foo is not a parameter of CartPole-v1"),
     (lambda: made(env=probe(PROBES["constant"]), env_params={"a": 1}), "params must be empty"),
+    (
+        lambda: made(sac_with(temperature=0.0), BOX, 2000),
+        "sac.temperature must be above 0 where",
+        "0.0",
+    ),
+    (
+        lambda: made(discrete_sac.Config(temperature=0.0), steps=2000),
+        "discrete_sac.temperature must be above 0 where it learns",
+    ),
+    (
+        lambda: made(dqn.Config(target="munchausen", temperature=0.0), steps=2000),
+        "dqn.temperature must be above 0 with target = 'munchausen', not 0.0",
+    ),
+    (
+        lambda: made(dqn.Config(exploration="boltzmann", temperature=0.0), steps=2000),
+        "dqn.temperature must be above 0 with exploration = 'boltzmann', not 0.0",
+    ),
+    (
+        lambda: made(dqn.Config(huber_delta=0.0), steps=2000),
+        "dqn.huber_delta must be above 0 with a scalar",
+    ),
+    (
+        lambda: made(sac_with(num_gradients=80), BOX, 10**9),
+        "total_steps must be less than 2^31 updates",
+        "with 4000 gradient steps in each, not 1000000000",
+    ),
+    (lambda: made(ddpg.Config(), WHOLE, 2000), "box must be of floats for an actor", "not int32"),
+    (
+        lambda: made(dqn.Config(), steps=2000, networks=ALONE),
+        "networks.actor must be None with dqn",
+        "Line",
+    ),
+    (
+        lambda: made("pqn", steps=2048, networks=ALONE),
+        "networks.actor must be None with pqn",
+        "Line",
+    ),
+    (
+        lambda: jax.eval_shape(made(dqn.Config(), steps=2000, networks=WIDE), KEY),
+        "networks must give 2 numbers of each observation, not 3",
+    ),
+    (
+        lambda: jax.eval_shape(made(sac_with(), BOX, 2000, networks=PAIRED), KEY),
+        "networks must give 1 numbers of each observation, not 3",
+    ),
     (lambda: made(networks=3), "networks must be an ActorCritic or None, not 3"),
     (lambda: made(optimizer=3), "optimizer must be a function", "not 3"),
 )
@@ -108,16 +179,6 @@ def test_a_state_goes_on_up_to_the_budget() -> None:
     near(on.learner.params, state.learner.params)
 
 
-class Line(nn.Module):
-    """One layer without hidden ones."""
-
-    size: int
-
-    @nn.compact
-    def __call__(self, obs: jax.Array) -> jax.Array:
-        return nn.Dense(self.size, name="only")(obs)
-
-
 @pytest.mark.parametrize("custom", [("actor",), ("critic",), ("actor", "critic")], ids=str)
 def test_flax_modules_take_the_place_of_the_networks(custom: tuple[str, ...]) -> None:
     sizes = {"actor": 2, "critic": 1}
@@ -144,6 +205,24 @@ def test_an_optax_transformation_takes_the_place_of_the_optimiser() -> None:
     state, metrics = jax.jit(training.algorithm.update)(first)
     near(state.learner.params, first.learner.params)
     assert state.num_updates == 1 and metrics["grad_norm"].mean > 0
+
+
+def test_ones_own_optimiser_learns_at_the_rates_of_the_usual_one() -> None:
+    """Also where the actor learns less often: each optimiser counts its own steps."""
+
+    def own(config: Any, schedule: Any) -> optax.GradientTransformation:
+        bounded = optax.clip_by_global_norm(config.max_grad_norm)
+        scaled = optax.scale_by_adam(eps=1e-5)
+        return optax.chain(bounded, scaled, optax.scale_by_learning_rate(schedule))
+
+    config = sac_with(policy_delay=2, anneal_lr=True, learning_starts=32, batch_size=8)
+    config = replace(config, num_iterations=4, num_envs=2, num_gradients=2, capacity=128)
+    usual, ours = (
+        jax.jit(made(config, BOX, 32 + 5 * 8, optimizer=optimizer))(KEY)[0].learner
+        for optimizer in (None, own)
+    )
+    near(ours.params, usual.params)
+    near(ours.slots.log_temperature, usual.slots.log_temperature)
 
 
 def test_parameters_of_the_environment_may_be_traced_and_vary() -> None:

@@ -11,7 +11,7 @@ import math
 
 import jax.numpy as jnp
 
-from jaxrl.config import config
+from jaxrl.config import config, demand_above
 from jaxrl.families import settings
 from jaxrl.families.actor_critic import actor_critic_learner
 from jaxrl.families.critic_settings import CriticConfig, all_vote, critics_of_choices, parts
@@ -38,11 +38,12 @@ def learner(config: Config, setting: Setting) -> Learner:
     space = settings.action_space(config, setting, Discrete)
     temperature = fixed_temperature(config.temperature)
     if config.learn_temperature:
+        demand_above(config, 0, "temperature", " where it learns")
 
         def target(obs: PyTree) -> Scalar:
             return config.entropy_share * greatest_entropy(space, obs)
 
-        optimizer = settings.optimizer(config, setting, 1)
+        optimizer = settings.optimizer(config, setting, 1, every=config.policy_delay)
         temperature = learnt_temperature(optimizer, config.temperature, target)
     critics = critics_of_choices(config, setting, space.num_values)
     conduct, jury = enumerated(distribution(space)), all_vote(config)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import jax
 
-from jaxrl.config import config
+from jaxrl.config import config, demand_above
 from jaxrl.families import explore, settings, value_head, value_target
 from jaxrl.families.off_policy import OffPolicyConfig, followed, importance
 from jaxrl.families.sequential import sequences
@@ -68,6 +68,7 @@ class Config(OffPolicyConfig):
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
     num_actions = settings.action_space(config, setting, Discrete).num_values
+    _check(config)
     return value_learner(
         Parts(
             network=network(config, setting),
@@ -85,6 +86,15 @@ def learner(config: Config, setting: Setting) -> Learner:
             noise_memory=config.noise_memory,
         )
     )
+
+
+def _check(config: Config) -> None:
+    """Numbers that divide, where they are used: one sentence if they are 0."""
+    for field, value in ("target", "munchausen"), ("exploration", "boltzmann"):
+        if getattr(config, field) == value:
+            demand_above(config, 0, "temperature", f" with {field} = {value!r}")
+    if config.head == "scalar":
+        demand_above(config, 0, "huber_delta", " with a scalar head")
 
 
 def head(config: Config) -> value_head.Head:
@@ -130,7 +140,7 @@ def network(config: Config, setting: Setting) -> ValueNetwork:
     """The network that the configuration asks for, or the user's own; dueling around either."""
     spaces, size = setting.spaces, head(config).size
     width = settings.action_space(config, setting, Discrete).num_values + config.dueling
-    custom = setting.networks.critic if setting.networks else None
+    custom = settings.critic_alone(config, setting)
     if custom is not None:
         if size is None or config.noisy is not None:
             raise ValueError("networks must be None for an implicit head or noisy layers")

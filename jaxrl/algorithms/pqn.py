@@ -58,7 +58,7 @@ class Config(OnPolicyConfig):
 def learner(config: Config, setting: Setting) -> Learner:
     """The learner of a configuration."""
     space = settings.action_space(config, setting, Discrete)
-    custom = setting.networks.critic if setting.networks else None
+    custom = settings.critic_alone(config, setting)
     net = settings.network(config, setting.spaces, custom, space.num_values, 1.0)
     passes = Passes(config.num_epochs, config.num_minibatches)
     optimizer = settings.optimizer(config, setting, passes.num_steps, rectified)

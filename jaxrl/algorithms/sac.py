@@ -11,7 +11,7 @@ Reference: Haarnoja et al. 2018, arXiv:1812.05905; Chen et al. 2021, arXiv:2101.
 
 import jax.numpy as jnp
 
-from jaxrl.config import config
+from jaxrl.config import config, demand_above
 from jaxrl.families import settings
 from jaxrl.families.actor_critic import actor_critic_learner, lingering
 from jaxrl.families.box import span
@@ -41,9 +41,10 @@ def learner(config: Config, setting: Setting) -> Learner:
     bounds, choice = span(space), distribution(space, "squashed_gaussian")
     temperature = fixed_temperature(config.temperature)
     if config.learn_temperature:
+        demand_above(config, 0, "temperature", " where it learns")
         # The density is of the action in its box: half widths other than 1 move its entropy.
         target = bounds.num_dims * config.target_entropy + jnp.log(bounds.half).sum()
-        optimizer = settings.optimizer(config, setting, 1)
+        optimizer = settings.optimizer(config, setting, 1, every=config.policy_delay)
         temperature = learnt_temperature(optimizer, config.temperature, lambda _: target)
     critics, jury = critics_of_box(config, setting, bounds), all_vote(config)
     conduct = lingering(reparameterised(choice), config.noise_memory)

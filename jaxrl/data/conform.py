@@ -46,7 +46,7 @@ def conform_actions(action: Any, space: Space, what: Any) -> None:
         return
     action = np.asarray(action)
     if isinstance(space, Box):
-        low, high = space.low, space.high
+        low, high = (np.asarray(x, action.dtype) for x in (space.low, space.high))
     else:
         low, high = 0, np.array(space.num_values) - 1
     if not ((action >= low) & (action <= high)).all():

@@ -16,7 +16,6 @@ from jaxrl.families.temperature import Temperature
 from jaxrl.families.value_head import Head, beyond
 from jaxrl.networks import Network, action_mask, masked
 from jaxrl.numerics import select
-from jaxrl.optim.optimizer import Optimizer
 from jaxrl.tracing import traced_once, zeros_of
 from jaxrl.types import Array, Learner, LearnerState, Metrics, PyTree, Scalar, once
 
@@ -83,7 +82,7 @@ class Parts(NamedTuple):
     head: Head
     jury: Jury
     temperature: Temperature
-    optimizer: Optimizer  # of the actor, and of the critics
+    optimizer: ActorCritic  # one for each
     importance: Callable[[LearnerState, Array], Array]  # of rows, from their weights
     follow: Callable[[PyTree, PyTree, Array], PyTree]  # target, params, number of the step
     policy_delay: int = 1  # steps of the critics for one of the actor
@@ -103,9 +102,10 @@ def actor_critic_learner(parts: Parts) -> Learner:
     def init(key: Array, obs: PyTree) -> LearnerState:
         k_actor, k_critics = jax.random.split(key)
         params = ActorCritic(parts.actor.init(k_actor, obs), parts.critics.init(k_critics, obs))
-        opt_state = ActorCritic(*map(parts.optimizer.init, params))
+        started = (x.init(y) for x, y in zip(parts.optimizer, params, strict=True))
         target = jax.tree.map(jnp.copy, _followed(parts, params))
-        return LearnerState(params, opt_state, jnp.int32(0), target, parts.temperature.init())
+        slots = parts.temperature.init()
+        return LearnerState(params, ActorCritic(*started), jnp.int32(0), target, slots)
 
     def act(
         state: LearnerState, obs: PyTree, noise: PyTree, carry: PyTree
@@ -150,7 +150,7 @@ def improved(
     followed = parts.follow(state.target, _followed(parts, params), count)
     told |= once(value_loss=numbers[0], q=numbers[1], grad_norm=numbers[-1])
     told |= beyond(parts.head, target)
-    told |= once(lr=parts.optimizer.schedule(state.num_updates))
+    told |= once(lr=parts.optimizer.critic.schedule(state.num_updates))
     return LearnerState(params, opt_state, count, followed, actor[2]), told, numbers[2:-1]
 
 
@@ -181,7 +181,7 @@ def _judged(
     The loss is the sum over the critics: each learns as if it were alone, but for the bound on the
     norm of the gradient, which is that of all of them.
     """
-    head, optimizer = parts.head, parts.optimizer
+    head, optimizer = parts.head, parts.optimizer.critic
     flat, unpack = optimizer.layout(state.params.critic)
 
     def loss(flat: PyTree) -> tuple[Array, Array]:
@@ -199,7 +199,7 @@ def _led(
     parts: Parts, noise: PyTree, state: LearnerState, critic: PyTree, data: Any, alpha: Array
 ) -> tuple[tuple[PyTree, PyTree, PyTree], Metrics]:
     """Actor after a step: parameters, state, and the temperature's slots; what it reports."""
-    optimizer, jury = parts.optimizer, parts.jury
+    optimizer, jury = parts.optimizer.actor, parts.jury
     voters = jax.tree.map(lambda x: x[: jury.num_voters], critic)
     flat, unpack = optimizer.layout(state.params.actor)
 

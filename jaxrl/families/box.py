@@ -48,6 +48,8 @@ def span(box: Box) -> Span:
         low, high = (np.asarray(x, np.float64) for x in bounds)
         if not np.all(np.isfinite(low) & np.isfinite(high) & (low < high)):
             raise ValueError(f"box must have finite bounds with low < high, not {box}")
+    if not jnp.issubdtype(box.dtype, jnp.floating):
+        raise ValueError(f"box must be of floats for an actor that moves in it, not {box.dtype}")
     return Span(*(jnp.broadcast_to(jnp.asarray(x, jnp.float32), box.shape) for x in bounds))
 
 

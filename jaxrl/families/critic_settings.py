@@ -8,6 +8,7 @@ from jaxrl.families.actor_critic import Conduct, Parts
 from jaxrl.families.box import Span
 from jaxrl.families.critics import Critics, Jury, of_box, of_choices, squared
 from jaxrl.families.off_policy import OffPolicyConfig, followed, importance
+from jaxrl.families.policy import ActorCritic
 from jaxrl.families.settings import Setting
 from jaxrl.families.temperature import Temperature
 from jaxrl.families.value_head import Head, categorical_head, scalar_head
@@ -56,7 +57,10 @@ def parts(
         head=head(config),
         jury=jury,
         temperature=temperature,
-        optimizer=settings.optimizer(config, setting, 1),
+        optimizer=ActorCritic(
+            settings.optimizer(config, setting, 1, every=config.policy_delay),
+            settings.optimizer(config, setting, 1),
+        ),
         importance=lambda state, weight: importance(config, setting, state, weight),
         follow=follow,
         policy_delay=config.policy_delay,

@@ -10,9 +10,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import optax
-from jax.core import Tracer
 
-from jaxrl.config import config, demand
+from jaxrl.config import config, demand, demand_above
 from jaxrl.families.minibatch import Passes, Reported, descend
 from jaxrl.formulas.log_probs import hidden_log_prob_and_entropy
 from jaxrl.networks.generation import generate, row_keys
@@ -259,7 +258,6 @@ def check(config: LanguageConfig) -> None:
     parts = config.num_minibatches * config.num_microbatches
     what = f"be a multiple of num_minibatches × num_microbatches = {parts}"
     demand(config, config.num_prompts % parts == 0, "num_prompts", what)
-    warm = isinstance(config.temperature, Tracer) or config.temperature > 0
-    demand(config, warm, "temperature", "be above 0, so that responses differ")
+    demand_above(config, 0, "temperature", ", so that responses differ")
     heads = config.num_heads
     demand(config, config.width % heads == 0, "width", f"be a multiple of num_heads = {heads}")

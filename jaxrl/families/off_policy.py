@@ -116,9 +116,11 @@ def check_window(config: Any, length: int) -> None:
 
 
 def check_data(config: Any, num_steps: int, num_envs: int) -> None:
-    """Whether a data set holds a window of `n_step` steps: one sentence if not."""
-    if num_steps < config.n_step:
+    """Whether a data set holds what a row of replay needs: one sentence if not."""
+    field = "sequence_length" if in_sequences(config) else "n_step"
+    length = getattr(config, field)
+    if num_steps < length:
         raise ValueError(
-            f"dataset must hold a window of {title(config)}.n_step = {config.n_step} steps of "
+            f"dataset must hold a window of {title(config)}.{field} = {length} steps of "
             f"each of its {num_envs} environments, not {num_steps} steps"
         )

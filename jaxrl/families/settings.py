@@ -11,7 +11,17 @@ from jaxrl.config import config, demand, replace, title
 from jaxrl.families.policy import ActorCritic, Judge, Parts
 from jaxrl.formulas.value_targets import expected_value
 from jaxrl.formulas.weightings import action_value
-from jaxrl.networks import CNN, MLP, Network, content, distribution, feed_forward, memory, recurrent
+from jaxrl.networks import (
+    CNN,
+    MLP,
+    Network,
+    content,
+    distribution,
+    feed_forward,
+    memory,
+    recurrent,
+    sized,
+)
 from jaxrl.networks.core import obs_rank
 from jaxrl.optim.optimizer import Optimizer, Schedule, adam, linear, rmsprop
 from jaxrl.types import Array, Box, Discrete, LearnerState, PyTree, Spaces
@@ -125,15 +135,24 @@ def network(
     std: str | None = None,
 ) -> Network:
     """The network that maps observations to `size` numbers: the user's own, or by configuration."""
-    if isinstance(custom, Network):
-        return custom
     if custom is not None:
-        return feed_forward(custom)
+        return sized(custom if isinstance(custom, Network) else feed_forward(custom), size)
     last = {"final_size": size, "final_scale": scale, "std": std}
     if getattr(config, "memory", None) is None:
         return feed_forward(torso(config, spaces.observation, config.hidden_sizes, **last))
     cell = memory(config.memory, config.memory_size)
     return recurrent(torso(config, spaces.observation, config.hidden_sizes), cell, MLP((), **last))
+
+
+def critic_alone(config: Any, setting: Setting) -> nn.Module | Network | None:
+    """The user's own network of an algorithm that has no actor, if there is one."""
+    actor, critic = setting.networks or (None, None)
+    if actor is not None:
+        raise ValueError(
+            f"networks.actor must be None with {title(config)}, whose network is networks.critic, "
+            f"not a {type(actor).__name__}"
+        )
+    return critic
 
 
 def torso(config: Any, space: PyTree, sizes: tuple[int, ...], **last: Any) -> nn.Module:
@@ -165,15 +184,21 @@ def optimizer(
     setting: Schedules,
     num_steps: int,
     default: Callable[[Any, Schedule], Optimizer] | None = None,
+    every: int = 1,
 ) -> Optimizer:
     """The user's own optimiser, the algorithm's, RMSProp where its decay is set, or else Adam.
 
     Args:
       num_steps: in each update.
+      every: gradient steps for one of this optimiser: one's own counts by itself, and only those.
     """
     schedule = linear(config.lr, setting.num_updates * num_steps, config.anneal_lr)
     if setting.optimizer is not None:
-        return Optimizer(setting.optimizer(config, schedule), schedule, own=True)
+
+        def counted(count: Array) -> Array:
+            return schedule(every * (count + 1) - 1)
+
+        return Optimizer(setting.optimizer(config, counted), schedule, own=True)
     if default is not None:
         return default(config, schedule)
     decay = getattr(config, "rms_decay", None)

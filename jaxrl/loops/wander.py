@@ -40,7 +40,7 @@ def in_box(space: Box) -> Wander:
 
     def choose(obs: PyTree, noise: Array) -> Array:
         low, high = (jnp.broadcast_to(x, noise.shape) for x in (space.low, space.high))
-        return jnp.asarray(low + (high - low) * noise, space.dtype)
+        return jnp.asarray(low + (high - low) * noise, jnp.float32)  # as learners' actions are
 
     return Wander(lambda key, shape: jax.random.uniform(key, (*shape, *space.shape)), choose)
 

@@ -18,6 +18,7 @@ from jaxrl.networks.network import (
     feed_forward,
     memory,
     recurrent,
+    sized,
 )
 from jaxrl.networks.noisy import NoisyDense
 from jaxrl.networks.value import ValueModule, ValueNetwork, value_network
@@ -43,6 +44,7 @@ __all__ = [
     "multi_categorical",
     "obs_rank",
     "recurrent",
+    "sized",
     "squashed_gaussian",
     "value_network",
 ]

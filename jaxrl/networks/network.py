@@ -46,6 +46,22 @@ def feed_forward(module: nn.Module) -> Network:
     )
 
 
+def sized(network: Network, size: int) -> Network:
+    """The network, which must give `size` numbers: one sentence when it is traced if not."""
+
+    def checked(output: Array, carry: PyTree) -> tuple[Array, PyTree]:
+        if output.shape[-1] != size:
+            raise ValueError(
+                f"networks must give {size} numbers of each observation, not {output.shape[-1]}"
+            )
+        return output, carry
+
+    return network._replace(
+        step=lambda *asked: checked(*network.step(*asked)),
+        unroll=lambda *asked: checked(*network.unroll(*asked)),
+    )
+
+
 def recurrent(torso: nn.Module, cell: nn.RNNCellBase, head: nn.Module) -> Network:
     """Observation -> torso -> cell -> head; `reset[t]` empties the memory ahead of step t.
 

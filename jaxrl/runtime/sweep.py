@@ -15,7 +15,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxrl import checks
-from jaxrl.config import hints, title, validate
+from jaxrl.config import hints, title
 from jaxrl.runtime.devices import memory_budget
 from jaxrl.runtime.sides import side
 from jaxrl.runtime.statistics import bootstrap_interval, iqm
@@ -115,9 +115,8 @@ def sweep(
     made = ours.world(env, **(options.pop("env_params", None) or {}))
     options |= {} if total_steps is None else {"total_steps": total_steps}
     configs, size = stacked(config)
-    for i in range(size):
-        validate(jax.tree.map(lambda leaf, i=i: leaf[i], configs))
-    training = ours.train(jax.tree.map(lambda leaf: leaf[0], configs), made, **options)
+    each = (jax.tree.map(lambda leaf, i=i: leaf[i], configs) for i in range(size))
+    training, *_ = [ours.train(one, made, **options) for one in each]  # which checks each of them
 
     def training_of(config: Any) -> Training:
         return ours.train(config, made, **options)

@@ -129,7 +129,8 @@ ON_POLICY: dict[str, dict[str, Settings]] = {
         ),
         "Pendulum-v1": dict(total_steps=100_000, num_envs=4, gamma=0.95, lam=0.9),
         "Breakout-MinAtar": BRIEF_WALL | dict(num_steps=32, entropy_coef=0.2),
-        "Freeway-MinAtar": dict(total_steps=300_000, num_envs=16, max_kl=0.03, activation="relu"),
+        "Freeway-MinAtar": BRIEF_WALL
+        | dict(total_steps=2_000_000, num_steps=64, max_kl=0.03, entropy_coef=0.05),
     },
     "pqn": {
         "CartPole-v1": PARALLEL | dict(lr=5e-4),

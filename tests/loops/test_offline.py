@@ -12,12 +12,14 @@ from jaxrl import make_offline, make_train
 from jaxrl.algorithms import dqn
 from jaxrl.config import replace
 from jaxrl.data import fixed
+from jaxrl.data.conform import conform_actions
 from jaxrl.envs import PROBES, probe, value
 from jaxrl.envs.probes import stacked
 from jaxrl.families.off_policy import OffPolicyConfig, in_sequences, replay
 from jaxrl.families.settings import Setting
 from jaxrl.loops.run import run
 from jaxrl.networks.value import Chance
+from jaxrl.train import with_replay
 from jaxrl.types import Box, Spaces
 from jaxrl.zoo import ZOO
 from tests.sentences import hold_sentence
@@ -146,6 +148,7 @@ def test_every_learner_of_replay_learns_from_data():
         assert jax.eval_shape(algorithm.update, state)[0].learner == state.learner, name
 
 
+RECURRENT = replace(SMALL, memory="gru", memory_size=4, sequence_length=4)
 UNFIT = {
     "another environment": (
         {"env": drift()._replace(spaces=Spaces(Box(-1.0, 1.0, (2,)), Box(-1.0, 1.0, (2,))))},
@@ -163,6 +166,18 @@ UNFIT = {
         {"config": replace(SMALL, n_step=33)},
         "dataset must hold a window of dqn.n_step = 33 steps",
         "not 32 steps",
+    ),
+    "a short sequence": (
+        {
+            "config": replace(RECURRENT, sequence_length=33),
+            "dataset": lambda x: x._replace(extras=jnp.zeros((NUM_STEPS, NUM_ENVS, 4))),
+        },
+        "dataset must hold a window of dqn.sequence_length = 33 steps",
+        "not 32 steps",
+    ),
+    "a sequence that is all warm-up": (
+        {"config": replace(RECURRENT, burn_in=4)},
+        "dqn.burn_in must be less than sequence_length = 4, not 4",
     ),
     "an algorithm of rollouts": (
         {"config": "ppo"},
@@ -183,3 +198,18 @@ def test_a_mistake_is_told_in_one_sentence(kind):
     with pytest.raises(ValueError) as error:
         make_offline(**given | {"dataset": given["dataset"](data())})
     hold_sentence(str(error.value), *words)
+
+
+def test_actions_at_bounds_of_any_type_are_inside():
+    """float32(0.1) is above 0.1."""
+    bounds = Box(np.array([-0.1, -2.0]), np.array([0.1, 0.7]), (2,))
+    edge = jnp.stack([jnp.asarray(x, jnp.float32) for x in (bounds.low, bounds.high)])
+    conform_actions(edge, bounds, "dataset")
+    with pytest.raises(ValueError, match="dataset must hold actions of Box"):
+        conform_actions(edge * 1.001, bounds, "dataset")
+
+
+def test_a_training_from_data_takes_no_replay_of_its_own():
+    with pytest.raises(ValueError) as error:
+        with_replay(offline(), SMALL, lambda buffer: buffer)
+    hold_sentence(str(error.value), "training must act in its environment")
