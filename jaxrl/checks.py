@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxrl.types import Array
 
@@ -125,5 +126,19 @@ def at_least(minimum: int, **sizes: Any) -> None:
     """Require static integers that are no smaller than `minimum`."""
     for name, x in sizes.items():
         if not isinstance(x, int | np.integer) or isinstance(x, bool) or x < minimum:
-            came = x if isinstance(x, int | float) else _describe(x)
+            came = x if isinstance(x, int | float | np.number) else _describe(x)
             raise ValueError(f"{name} must be an integer of at least {minimum}, not {came}")
+
+
+def probability(**values: Any) -> None:
+    """Require numbers in [0, 1]; tracers pass."""
+    for name, x in values.items():
+        if not isinstance(x, Tracer) and not np.all((np.asarray(x) >= 0) & (np.asarray(x) <= 1)):
+            raise ValueError(f"{name} must be in [0, 1], not {x}")
+
+
+def ascending(**bounds: Any) -> None:
+    """Require the first of two numbers to be below the second; tracers pass."""
+    (first, low), (second, high) = bounds.items()
+    if not isinstance(low, Tracer) and not isinstance(high, Tracer) and not np.all(low < high):
+        raise ValueError(f"{second} must be above {first} = {low}, not {high}")

@@ -282,6 +282,7 @@ def grid(config: T, **axes: Any) -> T:
     >>> swept.lr.shape
     (6,)
     """
+    _known(config)
     values = [_axis(config, name, values) for name, values in axes.items()]
     return _swept(config, zip(*itertools.product(*values), strict=True), axes)
 
@@ -292,6 +293,7 @@ def random_search(key: Array, config: T, num_samples: int, **ranges: tuple[float
     A range of positive bounds is drawn on a logarithmic scale, any other on a linear one.
     """
     checks.at_least(1, num_samples=num_samples)
+    _known(config)
     columns = []
     for name, bounds in ranges.items():
         low, *more = _axis(config, name, bounds)
@@ -304,6 +306,13 @@ def random_search(key: Array, config: T, num_samples: int, **ranges: tuple[float
         drawn = low * (high / low) ** share if low > 0 else low + share * (high - low)
         columns.append(jnp.clip(drawn, low, high))  # rounding may step over a bound
     return _swept(config, columns, ranges)
+
+
+def _known(config: Any) -> None:
+    """Demand one configuration, whose values are allowed."""
+    if isinstance(config, str):
+        raise TypeError(f"config must be a configuration to vary, not the name {config!r}")
+    validate(config)
 
 
 def _axis(config: Any, name: str, values: Any) -> list[float]:

@@ -332,6 +332,9 @@ def evaluate(
     """
     config = zoo.tuned(config, env)[0] if isinstance(config, str) else config  # by the env's name
     env = make(env)
+    checks.at_least(1, num_episodes=num_episodes, max_steps=max_steps)
+    if not isinstance(state, LoopState | LearnerState):
+        raise TypeError(f"state must be what training returned, not a {type(state).__name__}")
     learner = build(config, env, Setting(env.spaces, 1, networks))[1]
     learnt = state if isinstance(state, LearnerState) else state.learner
     return play(key, env, learner, learnt, num_episodes, greedy, max_steps)

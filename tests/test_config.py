@@ -138,6 +138,7 @@ SWEEPS = (
     (lambda: grid(ppo.Config(), lr=None), "ppo.lr must be a number of at least 0, not None"),
     (lambda: grid(ppo.Config(), lr=[[1, 2]]), "ppo.lr must be a number", "not [1, 2]"),
     (lambda: grid(pqn.Config(), gamma=[0.9, 1.5]), "pqn.gamma must be a number in [0, 1], not 1.5"),
+    (lambda: grid(grid(ppo.Config(), lr=[1e-3]), lr=[1e-3]), "ppo.lr must be a number", "(1,)"),
     (lambda: draw(), "a sweep of ppo needs at least one field"),
     (lambda: draw(size=0, lr=(1e-3, 1e-2)), "num_samples must be an integer of at least 1, not 0"),
     (lambda: draw(lr=(1e-2, 1e-3)), "ppo.lr must range over (low, high)", "not (0.01, 0.001)"),
@@ -158,3 +159,9 @@ def test_a_bad_sweep_is_told_in_one_sentence(act, words) -> None:
     with pytest.raises(ValueError) as error:
         act()
     hold_sentence(str(error.value), *words)
+
+
+def test_a_name_is_no_configuration_to_vary() -> None:
+    for vary in (lambda: grid("ppo", lr=[1e-3]), lambda: random_search(KEY, "ppo", 2, lr=(0, 1))):
+        with pytest.raises(TypeError, match="config must be a configuration to vary, not the name"):
+            vary()

@@ -14,6 +14,7 @@ from jaxrl.algorithms import ddpg, discrete_sac, dqn, grpo, ppo, reinforce, sac
 from jaxrl.config import replace
 from jaxrl.envs import PROBES, probe
 from jaxrl.families.policy import ActorCritic
+from jaxrl.networks import MLP, Network, memory, recurrent
 from jaxrl.train import Carried, Evaluation
 from jaxrl.types import Box
 from tests.sentences import hold_sentence
@@ -28,8 +29,17 @@ def made(config: Any = SMALL, env: Any = CARTPOLE, steps: Any = 100, **options: 
     return make_train(config, env, steps, **options)
 
 
-def ppo_with(**fields: Any) -> Any:
-    return made(replace(SMALL, **fields))
+def ppo_with(networks: Any = None, **fields: Any) -> Any:
+    return made(replace(SMALL, **fields), networks=networks)
+
+
+def remembering(size: int) -> Network:
+    return recurrent(MLP((4,)), memory("gru", 4), MLP((), final_size=size))
+
+
+def evaluated(**options: Any) -> Any:
+    state = jax.eval_shape(made().algorithm.init, KEY)
+    return evaluate(SMALL, state, CARTPOLE, KEY, **options)
 
 
 def sac_with(**fields: Any) -> Any:
@@ -128,6 +138,23 @@ MISTAKES = (
         lambda: jax.eval_shape(made(sac_with(), BOX, 2000, networks=PAIRED), KEY),
         "networks must give 1 numbers of each observation, not 3",
     ),
+    (
+        lambda: jax.eval_shape(made(networks=ActorCritic(Line(1))), KEY),
+        "networks must give 2 numbers of each observation, not 1",
+    ),
+    (
+        lambda: made(networks=ActorCritic(remembering(2))),
+        "ppo.memory must be 'gru' or 'lstm' for networks that remember, not None",
+    ),
+    (
+        lambda: ppo_with(memory="gru", networks=ActorCritic(Line(2), Line(1))),
+        "ppo.memory must be None for networks that do not remember, not 'gru'",
+    ),
+    (lambda: made(networks=ActorCritic({})), "networks must be flax modules", "not a dict"),
+    (lambda: evaluated(num_episodes=0), "num_episodes must be an integer of at least 1, not 0"),
+    (lambda: evaluated(num_episodes=2.0), "num_episodes must be an integer of at least 1, not 2.0"),
+    (lambda: evaluated(max_steps=0), "max_steps must be an integer of at least 1, not 0"),
+    (lambda: evaluate(SMALL, {}, CARTPOLE, KEY), "state must be what training", "not a dict"),
     (lambda: made(networks=3), "networks must be an ActorCritic or None, not 3"),
     (lambda: made(optimizer=3), "optimizer must be a function", "not 3"),
 )

@@ -13,8 +13,6 @@ others stand with their parts.
 import math
 from typing import Literal
 
-import jax
-
 from jaxrl.config import config, demand_above
 from jaxrl.families import explore, settings, value_head, value_target
 from jaxrl.families.off_policy import OffPolicyConfig, followed, importance
@@ -145,10 +143,7 @@ def network(config: Config, setting: Setting) -> ValueNetwork:
         if size is None or config.noisy is not None:
             raise ValueError("networks must be None for an implicit head or noisy layers")
         own = settings.network(config, spaces, custom, width * size, 1.0)
-        if config.memory is None and jax.tree.leaves(own.carry(1)):
-            raise ValueError(
-                "dqn.memory must be 'gru' or 'lstm' for networks that remember, not None"
-            )
+        settings.check_memory(config, own)
         made = plain_value_network(own, width, size)
     elif config.memory is None:
         features = (16,) if config.torso == "cnn" else None

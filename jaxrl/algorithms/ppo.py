@@ -65,7 +65,7 @@ def learner(config: Config, setting: Setting) -> Learner:
             value_term=value_term,
             value_coef=config.value_coef,
             entropy_coef=config.entropy_coef + done * (end - config.entropy_coef),
-            bounds=bounds,
+            bounds=bounds if config.dual_clip is None else (*bounds, config.dual_clip),
             prepare=whitened if config.whiten == "minibatch" else lambda batch: batch,
         )
         return loss if config.target_kl is None else stopping(loss, config.target_kl)

@@ -18,6 +18,7 @@ from jaxrl.envs.combinators import (
 )
 from jaxrl.envs.gymnax import gymnax_env
 from jaxrl.envs.probes import PROBES, ProbeRow, ProbeState, probe, stacked, value
+from jaxrl.envs.typed import typed
 from jaxrl.types import Env
 
 __all__ = [
@@ -55,11 +56,11 @@ def make(env: Any, /, **params: Any) -> Env:
 
     Args:
       env: a name of gymnax's registry, an object with gymnax's interface, or an `Env`, which
-        comes back as it is.
+        comes back with the types that learners count on.
       params: parameters of gymnax's environment: see `gymnax_env`.
     """
     if not isinstance(env, Env):
         return gymnax_env(env, **params)
     if params:
         raise TypeError(f"params must be empty where env is an Env, not {', '.join(params)}")
-    return env
+    return typed(env)

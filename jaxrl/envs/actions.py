@@ -49,6 +49,7 @@ def sticky_actions(env: Env, prob: Scalar) -> Env:
     The first action of an episode is never replaced, and an action that was repeated may be
     repeated again. Rewards, observations and ends are those of the action that was taken.
     """
+    checks.probability(prob=prob)
 
     def reset(key: Array) -> tuple[Sticky, PyTree]:
         state, obs = env.reset(key)
@@ -83,6 +84,7 @@ def rescale_action(env: Env, low: Scalar = -1.0, high: Scalar = 1.0) -> Env:
     concrete = [x for x in space[:2] if not isinstance(x, Tracer)]
     if not all(np.all(np.isfinite(x)) for x in concrete):
         raise ValueError(f"rescale_action needs actions between finite bounds, not {space}")
+    checks.ascending(low=low, high=high)
 
     def step(key: Array, state: PyTree, action: Array) -> tuple[PyTree, Timestep]:
         fraction = (action - low) / (high - low)

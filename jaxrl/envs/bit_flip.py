@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl import checks
 from jaxrl.types import Array, Box, Discrete, Env, PyTree, Spaces, Timestep
 
 
@@ -25,6 +26,7 @@ def bit_flip(num_bits: int) -> Env:
     Reaching it ends the episode; after `num_bits` steps the time is up. Observations are dicts of
     `achieved_goal` and `desired_goal`, of zeros and ones.
     """
+    checks.at_least(1, num_bits=num_bits)
 
     def shown(state: BitFlipState) -> dict[str, Array]:
         return {"achieved_goal": state.bits, "desired_goal": state.goal}

@@ -50,13 +50,14 @@ def time_limit(env: Env, max_steps: int | Array) -> Env:
 
     Rewards and observations stay as they are; the observation does not show the time.
     """
-    if isinstance(max_steps, int | float):
+    if isinstance(max_steps, int | float | np.integer):
         checks.at_least(1, max_steps=max_steps)
 
     def step(key: Array, state: Timed, action: Array) -> tuple[Timed, Timestep]:
         inner, timestep = env.step(key, state.state, action)
         time = state.time + 1
-        truncated = (timestep.truncated | (time >= max_steps)) & ~timestep.terminated
+        terminated, truncated = (jnp.asarray(x, bool) for x in timestep[2:])
+        truncated = (truncated | (time >= max_steps)) & ~terminated
         return Timed(inner, time), timestep._replace(truncated=truncated)
 
     def reset(key: Array) -> tuple[Timed, PyTree]:
@@ -73,6 +74,7 @@ def scale_reward(env: Env, scale: Scalar) -> Env:
 
 def clip_reward(env: Env, low: Scalar, high: Scalar) -> Env:
     """Clips rewards to [low, high]; changes nothing else."""
+    checks.ascending(low=low, high=high)
     return _with_reward(env, lambda reward: jnp.clip(reward, low, high))
 
 
@@ -94,7 +96,7 @@ def shape_reward(env: Env, potential: Callable[[PyTree], Array], discount: Scala
 
     def step(key: Array, state: PyTree, action: Array) -> tuple[PyTree, Timestep]:
         next_state, timestep = env.step(key, state, action)
-        survival = jnp.asarray(~timestep.terminated, jnp.float32)[None]
+        survival = 1 - jnp.asarray(timestep.terminated, jnp.float32)[None]
         shaping = potential_shaping(phi(state), phi(next_state), discount * survival)
         return next_state, timestep._replace(reward=timestep.reward + shaping[0])
 

@@ -30,7 +30,7 @@ def deterministic(span: Span, wobble: Wobble, smoothing: Smoothing) -> Conduct:
     """The action is centre + half width · tanh of the output."""
 
     def noise(key: Array, shape: tuple[int, ...]) -> Array:
-        return jax.random.normal(key, (*shape, span.num_dims))
+        return jax.random.normal(key, (*shape, span.num_dims), jnp.float32)
 
     def act(output: Array, noise: Array | None, carry: PyTree) -> tuple[Array, PyTree]:
         if noise is None:

@@ -52,12 +52,12 @@ def normalised(config: Any, learner: Learner) -> Learner:
     def init(key: Array, obs: PyTree) -> LearnerState:
         state = learner.init(key, obs)
         first = jax.tree.map(lambda x: x[0], content(obs))
-        zeros = jnp.zeros(len(jax.tree.leaves(obs)[0]))
+        zeros = jnp.zeros(len(jax.tree.leaves(obs)[0]), jnp.float32)
         return state._replace(
             slots=Normalised(
                 slots=state.slots,
                 obs=no_moments(first) if config.normalise_obs else None,
-                returns=no_moments(jnp.zeros(())) if config.normalise_reward else None,
+                returns=no_moments(jnp.float32(0)) if config.normalise_reward else None,
                 running=zeros if config.normalise_reward else None,
                 over=zeros.astype(bool) if config.normalise_reward else None,
             )
@@ -93,8 +93,8 @@ def no_moments(like: PyTree) -> Moments:
     """Mean 0 and variance 1, which weigh next to nothing."""
     return Moments(
         jnp.float32(1e-4),
-        jax.tree.map(lambda x: jnp.zeros(x.shape), like),
-        jax.tree.map(lambda x: jnp.ones(x.shape), like),
+        jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), like),
+        jax.tree.map(lambda x: jnp.ones(x.shape, jnp.float32), like),
     )
 
 
@@ -114,12 +114,12 @@ def joined(moments: Moments, x: PyTree, mask: Array | None = None) -> Moments:
     Reference: Chan, Golub & LeVeque 1979 (the parallel update of a variance).
     """
     shape = jax.tree.leaves(x)[0].shape[:2]
-    weight = jnp.ones(shape) if mask is None else mask.astype(jnp.float32)
+    weight = jnp.ones(shape, jnp.float32) if mask is None else mask.astype(jnp.float32)
     new = sum_of_shares(weight.sum())
     total = moments.count + new
 
     def one(x: Array, mean: Array, var: Array) -> tuple[Array, Array]:
-        x = floats(x)
+        x = jnp.asarray(x, jnp.float32)
         w = weight.reshape(shape + (1,) * (x.ndim - 2))
         batch_mean = sum_of_shares((w * x).sum((0, 1))) / new
         centred = x - jnp.broadcast_to(batch_mean, x.shape)

@@ -49,13 +49,14 @@ def objective(
     value_term: Term = squared_value,
     value_coef: Scalar = 0.0,
     entropy_coef: Scalar = 0.0,
-    bounds: tuple[Scalar, Scalar] | None = None,
+    bounds: tuple[Scalar, ...] | None = None,
     prepare: Prepare = lambda batch: batch,
 ) -> Reported:
     """policy loss + value_coef · value loss − entropy_coef · entropy, each a mean.
 
     Args:
-      bounds: of the ratio, whose clip fraction is then reported.
+      bounds: of the ratio, whose clip fraction is then reported: lower, upper, and a ceiling
+        where there is one.
       prepare: what happens to a minibatch first: whitening, say.
     """
     names = ["policy_loss", "entropy", "approx_kl"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
+import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
@@ -109,17 +110,14 @@ def parts(
     custom = setting.networks or ActorCritic(None, None)
     width = space.num_values if isinstance(space, Discrete) and critic == "action" else 1
     length = config.sequence_length or config.num_steps
+    std = config.std if gaussian else None
+    actor = network(config, setting.spaces, custom.actor, choose.size, 0.01, std)
+    judge = network(config, setting.spaces, custom.critic, width, 1.0) if critic else None
+    check_memory(config, actor, judge)
     return Parts(
         distribution=choose,
-        actor=network(
-            config,
-            setting.spaces,
-            custom.actor,
-            choose.size,
-            0.01,
-            config.std if gaussian else None,
-        ),
-        critic=network(config, setting.spaces, custom.critic, width, 1.0) if critic else None,
+        actor=actor,
+        critic=judge,
         judge=ACTION_VALUE if critic == "action" else STATE_VALUE,
         gamma=config.gamma,
         sequence_length=None if config.memory is None else length,
@@ -135,13 +133,25 @@ def network(
     std: str | None = None,
 ) -> Network:
     """The network that maps observations to `size` numbers: the user's own, or by configuration."""
-    if custom is not None:
+    if not isinstance(custom, nn.Module | Network | None) and custom != ():
+        what = f"not a {type(custom).__name__}"
+        raise TypeError(f"networks must be flax modules, or Networks, or None, {what}")
+    if custom is not None and custom != ():
         return sized(custom if isinstance(custom, Network) else feed_forward(custom), size)
     last = {"final_size": size, "final_scale": scale, "std": std}
     if getattr(config, "memory", None) is None:
         return feed_forward(torso(config, spaces.observation, config.hidden_sizes, **last))
     cell = memory(config.memory, config.memory_size)
     return recurrent(torso(config, spaces.observation, config.hidden_sizes), cell, MLP((), **last))
+
+
+def check_memory(config: Any, *networks: Network | None) -> None:
+    """Whether some network remembers just where the configuration says so: one sentence if not."""
+    remember = any(jax.tree.leaves(x.carry(1)) for x in networks if x is not None)
+    known = config.memory is not None
+    what = "be 'gru' or 'lstm' for networks that remember"
+    demand(config, known or not remember, "memory", what)
+    demand(config, remember or not known, "memory", "be None for networks that do not remember")
 
 
 def critic_alone(config: Any, setting: Setting) -> nn.Module | Network | None:
@@ -160,6 +170,8 @@ def torso(config: Any, space: PyTree, sizes: tuple[int, ...], **last: Any) -> nn
     rank = obs_rank(content(space))
     if config.torso == "cnn" and rank != 3:
         raise ValueError(f"torso 'cnn' needs images [H, W, C], not observations of {rank} axes")
+    if config.torso == "cnn" and min(content(space).shape[:2]) < 3:
+        raise ValueError(f"torso 'cnn' needs images of at least 3 × 3, not {content(space).shape}")
     module: Any = {"mlp": MLP, "cnn": CNN}[config.torso]
     made = {"sizes": sizes, "activation": config.activation, "obs_rank": rank}
     return module(**made, layer_norm=config.layer_norm, **last)

@@ -73,7 +73,7 @@ def start(key: Array, env: Env, learner: Learner, num_envs: int) -> LoopState:
     key, k_eval, k_env, k_learner, k_carry = jax.random.split(key, 5)
     env_state, obs = jax.vmap(env.reset)(jax.random.split(k_env, num_envs))
     carry = learner.carry(k_carry, num_envs)
-    scene, nothing = Scene(env_state, obs, carry), jnp.zeros(num_envs)
+    scene, nothing = Scene(env_state, obs, carry), jnp.zeros(num_envs, jnp.float32)
     learnt = learner.init(k_learner, obs)
     episode = Episode(nothing, nothing)
     return LoopState(key, k_eval, learnt, scene, episode, jnp.int32(0), jnp.int32(-1))

@@ -55,7 +55,7 @@ def episodic(
     """One trajectory of at most `num_steps` steps in each environment, then an update.
 
     Each update starts `num_envs / group_size` fresh states, from each of which `group_size`
-    trajectories set out. What follows an episode's end is idle, and masked in the rollout.
+    trajectories set out. What follows an episode's end is idle at its start, and masked.
     """
 
     def init(key: Array) -> LoopState:
@@ -72,7 +72,8 @@ def episodic(
         def step(carried: tuple[Scene, Array], draw: Any) -> Any:
             scene, over = carried
             moved, transition = stepped(env, learner, state.learner, scene, *draw)
-            return (select(over, scene, moved), over | transition.done), (transition, ~over)
+            after = over | transition.done
+            return (select(after, first, moved), after), (transition, ~over)
 
         chance = (learner.noise(k_noise, shape), jax.random.split(k_step, shape))
         begin = (first, jnp.zeros(num_envs, bool))

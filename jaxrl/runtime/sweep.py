@@ -108,6 +108,8 @@ def sweep(
     """
     checks.at_least(1, num_seeds=num_seeds, max_lanes=1 if max_lanes is None else max_lanes)
     checks.at_least(0, seed=seed)
+    if seed + num_seeds > 2**31:
+        raise ValueError(f"seed must be at most 2^31 - num_seeds = {2**31 - num_seeds}, not {seed}")
     ours, start = side(config), options.pop("start", ())
     if isinstance(config, str):
         config, default_steps = ours.settings(config, env)

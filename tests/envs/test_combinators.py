@@ -83,6 +83,17 @@ def test_shaping_counts_no_potential_after_death_and_one_after_a_limit():
     assert walk(cut, 1, 1)[2].reward.tolist() == [1 + 5 - 0, 1 + 10 - 10]
 
 
+@pytest.mark.parametrize("flag", [bool, int, jnp.int32, jnp.bool_], ids=lambda x: x.__name__)
+def test_ends_may_be_flags_of_any_kind(flag):
+    def step(key, state, action):
+        state, reached = counter().step(key, state, action)
+        return state, reached._replace(terminated=flag(0), truncated=flag(0))
+
+    endless = counter()._replace(step=step)
+    assert walk(envs.shape_reward(endless, phi, 0.5), 1)[2].reward.tolist() == [1 + 5 - 0]
+    assert walk(envs.time_limit(endless, 2), 1, 1)[2].truncated.tolist() == [False, True]
+
+
 def test_shaping_moves_every_return_by_the_first_potential():
     rewards = walk(envs.shape_reward(counter(death=3), phi, 1.0), 1, 2, 0)[2].reward
     assert rewards.sum() == 3 - 0
@@ -227,6 +238,15 @@ BAD = [
     (ValueError, "max_steps must be .* not 0", lambda: envs.time_limit(counter(), 0)),
     (ValueError, "num_frames must be .* not 0", lambda: envs.frame_stack(counter(), 0)),
     (ValueError, "num_repeats must be .* not 0", lambda: envs.repeat_action(counter(), 0)),
+    (ValueError, "max_steps must be .* not 0", lambda: envs.time_limit(counter(), np.int64(0))),
+    (ValueError, "num_bits must be .* not 0", lambda: envs.bit_flip(0)),
+    (ValueError, r"prob must be in \[0, 1\], not 2.0", lambda: envs.sticky_actions(counter(), 2.0)),
+    (ValueError, "high must be above low = 1, not -1", lambda: envs.clip_reward(counter(), 1, -1)),
+    (
+        ValueError,
+        "high must be above low = 1.0, not 1.0",
+        lambda: envs.rescale_action(counter(PUSH), 1.0, 1.0),
+    ),
     (TypeError, "clip_action needs .* Discrete", lambda: envs.clip_action(counter())),
     (TypeError, "rescale_action needs .* Discrete", lambda: envs.rescale_action(counter())),
     (ValueError, "finite bounds, not Box", lambda: envs.rescale_action(ENDLESS)),

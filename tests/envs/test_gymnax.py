@@ -278,8 +278,8 @@ def test_an_object_with_gymnax_s_interface():
     assert timesteps.obs.ravel().tolist() == [1, 2, 3]
 
 
-def test_an_env_comes_back_as_it_is():
-    env = counter()
+def test_an_env_that_was_made_comes_back_as_it_is():
+    env = make(counter())
     assert make(env) is env
 
 

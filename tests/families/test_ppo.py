@@ -73,6 +73,8 @@ class Oracle:
         log_prob = oracle.taken(log_policy, x.action)
         ratio, a = np.exp(log_prob - self.old), self.advantage
         gain = np.minimum(ratio * a, np.clip(ratio, 1 - low, 1 + high) * a)
+        dual = np.inf if c.dual_clip is None else c.dual_clip
+        gain = np.where(a < 0, np.maximum(gain, np.minimum(dual, 1e9) * a), gain)
         value = oracle.mlp(params.critic, x.obs)[..., 0]
         error = (value - self.target) ** 2
         if c.value_clip is not None:
@@ -83,7 +85,9 @@ class Oracle:
             "value_loss": 0.5 * error.mean(),
             "entropy": oracle.entropy(log_policy).mean(),
             "approx_kl": oracle.estimate_kl(log_prob, self.old).mean(),
-            "clip_fraction": np.where(a >= 0, ratio > 1 + high, ratio < 1 - low).mean(),
+            "clip_fraction": np.where(
+                a >= 0, ratio > 1 + high, (ratio < 1 - low) | (ratio > dual)
+            ).mean(),
         }
 
     def loss(self, params):
@@ -124,6 +128,7 @@ CASES = {
         False,
         6,
     ),
+    "dual": (dict(num_epochs=2, dual_clip=1.2), False, 0),
     "masks": (dict(num_epochs=2, entropy_coef=0.1), True, 0),
 }
 """Changes of the configuration, whether actions are masked, and updates done before."""
@@ -147,7 +152,7 @@ def test_value_clipping_and_the_clip_bind_in_the_cases_above():
     """Or the tests would not test them."""
     config = replace(BASE, **CASES["epochs"][0])
     params = Oracle(config).run()[0]
-    for changes in (dict(value_clip=None), dict(clip_eps_high=None)):
+    for changes in (dict(value_clip=None), dict(clip_eps_high=None), dict(dual_clip=1.2)):
         other = Oracle(replace(config, **changes)).run()[0]
         assert np.abs(oracle.flat(params) - oracle.flat(other)).max() > 1e-4
 

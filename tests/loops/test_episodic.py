@@ -7,7 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrl import make_train
+from jaxrl.config import replace
 from jaxrl.loops import episodic
+from jaxrl.types import Box, Discrete, Env, Spaces, Timestep
+from jaxrl.zoo import ZOO
 from tests.loops.chance import LIMIT, chance, replay, spy, updates
 
 NUM_ENVS, NUM_UPDATES = 12, 3
@@ -74,17 +78,34 @@ def test_every_trajectory_counts_once_and_as_far_as_it_went(num_steps):
         assert float(metrics["episode_length"].total) == mask.sum()
 
 
-def test_nothing_moves_after_the_end():
+def test_what_follows_an_end_idles_at_the_start():
+    """No network sees the state in which an episode ended, which need not be finite."""
     for metrics in found():
         rollout = metrics["rollout"]
         mask, obs = np.asarray(rollout.mask), np.asarray(rollout.transition.obs)
-        last = obs.shape[0] - 1
-        reached = np.asarray(rollout.transition.next_obs)
         for n in range(NUM_ENVS):
-            end = mask[:, n].sum() - 1
-            for t in range(end + 1, last + 1):
-                np.testing.assert_array_equal(obs[t, n], reached[end, n])
-            np.testing.assert_array_equal(np.asarray(rollout.last_obs)[n], reached[end, n])
+            for t in range(mask[:, n].sum(), len(obs)):
+                np.testing.assert_array_equal(obs[t, n], obs[0, n])
+            np.testing.assert_array_equal(np.asarray(rollout.last_obs)[n], obs[0, n])
+
+
+@pytest.mark.parametrize("name", ["reinforce", "rloo", "grpo"])
+def test_a_state_that_is_no_number_ends_an_episode_and_no_training(name):
+    def reset(key):
+        x = jax.random.normal(key)
+        return x, x[None]
+
+    def step(key, x, action):
+        x = x + jnp.where(action == 1, 1.0, -1.0)
+        x = jnp.where(jnp.abs(x) > 2, jnp.nan, x)
+        return x, Timestep(jnp.stack([x]), jnp.float32(1), jnp.isnan(x), jnp.bool_(False))
+
+    env = Env(reset, step, Spaces(Box(-jnp.inf, jnp.inf, (1,)), Discrete(2)))
+    fields = {"num_envs": 8, "num_steps": 16, "hidden_sizes": (4,), "group_size": 4}
+    config = replace(ZOO[name].config, **fields)
+    _, metrics = jax.jit(make_train(config, env, 3 * 8 * 16))(jax.random.key(0))
+    assert metrics["episode_length"].total.sum() < 3 * 8 * 16  # some ended
+    assert metrics["refused"].total.sum() == 0 and np.isfinite(metrics["policy_loss"].total).all()
 
 
 def test_what_an_environment_pays_after_its_end_is_not_refused():

@@ -169,6 +169,7 @@ def test_a_configuration_without_axes_is_one() -> None:
 UNEVEN = replace(SMALL, lr=np.ones(2), gamma=np.ones(3))
 MISTAKES = (
     (SMALL, {"num_seeds": 0}, "num_seeds must be an integer of at least 1, not 0"),
+    (SMALL, {"seed": 2**31}, "seed must be at most 2^31 - num_seeds"),
     (SMALL, {"seed": -1}, "seed must be an integer of at least 0, not -1"),
     (SMALL, {"max_lanes": 0}, "max_lanes must be an integer of at least 1, not 0"),
     (SMALL, {"total_steps": 3}, "total_steps must be at least one update"),
