@@ -247,6 +247,8 @@ def _bounds(name: str) -> tuple[float, float]:
 
 def _check(config: Any, name: str, value: Any) -> None:
     hint = hints(type(config))[name]
+    if any(type(x) is int and x >= 2**31 for x in (value if type(value) is tuple else (value,))):
+        raise ValueError(f"{title(config)}.{name} must be less than 2^31, not {value!r}")
     if not isinstance(value, Tracer) and not _fits(value, hint, *_bounds(name)):
         raise ValueError(
             f"{title(config)}.{name} must be {allowed(name, hint)}, not {_came(value)}"

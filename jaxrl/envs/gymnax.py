@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from jaxrl.types import Array, Box, Discrete, Env, PyTree, Space, Spaces, Timestep
@@ -99,7 +100,7 @@ def _named(name: str) -> Any:
     if name == DOWNLOADS:
         raise ValueError(f"env must not be {DOWNLOADS!r}, which downloads its images")
     if name not in gymnax.registered_envs:
-        close = _closest(name, gymnax.registered_envs)
+        close = _closest(name, [x for x in gymnax.registered_envs if x != DOWNLOADS])
         raise ValueError(f"env must be an environment that gymnax knows, {close}, not {name!r}")
     return _constant(gymnax.make, name)[0]
 
@@ -155,6 +156,10 @@ def _settings(env: Any, params: dict[str, Any]) -> Any:
 
 def _cast(param: str, value: Any, default: Any) -> Any:
     """`value` with the type and the shape of `default`; a number stays a number."""
+    if not isinstance(value, jax.Array) and np.asarray(value).dtype.kind not in "biuf":
+        raise ValueError(f"{param} must be of numbers, not {value!r}")
+    if isinstance(value, float) and math.isnan(value):
+        raise ValueError(f"{param} must be a number, not {value}")
     if jnp.shape(value) != jnp.shape(default):
         came, expected = jnp.shape(value), jnp.shape(default)
         raise ValueError(f"{param} must have the shape {expected}, not {came}")

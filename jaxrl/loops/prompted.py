@@ -111,7 +111,8 @@ def check(task: Task, plan: Plan) -> None:
     num = len(task.train.index)
     if plan.shuffled and plan.num_prompts > num:
         raise ValueError(
-            f"num_prompts must be at most the {num} prompts of the task, not {plan.num_prompts}"
+            f"num_prompts must be at most {num}, the prompts that there are to learn from, not "
+            f"{plan.num_prompts}"
         )
     if plan.stepwise and task.step_reward is None:
         raise ValueError("the task must have a step_reward for a method that learns from steps")

@@ -69,6 +69,11 @@ def _done(verb: str, words: Sequence[str]) -> int:
         return _said(error, 1)
     except Mistake as error:
         return _said(error, 2)
+    except RuntimeError as error:  # as XLA says it
+        _, found, amount = str(error).partition("Out of memory")
+        if not found:
+            raise
+        return _said(MemoryError(f"out of memory{amount.splitlines()[0].rstrip('.')}"), 1)
 
 
 def _said(error: Exception, status: int) -> int:

@@ -105,6 +105,11 @@ def curve(run: Run, metric: str) -> np.ndarray:
     names = metrics.keys() - {"steps", "seconds"}
     if not names:
         raise ValueError(f"{str(run.folder)!r} has no metrics yet")
+    if run.evaluation is not None and (reached := metrics["steps"][-1]) < run.total_steps:
+        raise ValueError(
+            f"the metrics of {str(run.folder)!r} were cut: they end at step {reached:,} of "
+            f"{run.total_steps:,}"
+        )
     if metric not in names:
         raise ValueError(unknown("metric", metric, names, f"in {str(run.folder)!r}"))
     return known(metrics[metric])

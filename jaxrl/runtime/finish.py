@@ -118,7 +118,7 @@ def card(run: Run) -> str:
         starts=words.starts,
         episodes=words.episodes,
         use=words.use(run.env),
-        more=words.more.format(run.folder),
+        more=words.more.format(shlex.quote(str(run.folder))),
         env=run.env_name,
         steps=run.total_steps,
         algorithm=run.algorithm,

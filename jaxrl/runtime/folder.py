@@ -31,18 +31,26 @@ def fresh_name(algorithm: str, env: str, content: str) -> str:
     return f"{algorithm}-{env}-{moment}-{digest}"
 
 
-def check_free(path: Path, force: bool) -> None:
-    """Refuse a folder that exists and is not empty, unless it is a run that may be replaced."""
+def check_free(path: Path, force: bool | None = None) -> None:
+    """Refuse a folder that exists and is not empty, unless it is a run that may be replaced.
+
+    Args:
+      force: whether a run is to be replaced; None where none can be.
+    """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         if not force:
-            raise ValueError(
-                f"out must be a new or an empty folder, not {str(path)!r}; --force replaces a run"
-            )
+            advice = "" if force is None else "; --force replaces a run"
+            raise ValueError(f"out must be a new or an empty folder, not {str(path)!r}{advice}")
         if not (path / CONFIG).is_file():
             raise ValueError(f"out must be a run's folder for --force, not {str(path)!r}")
         with locked(path):
             pass
-    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a folder that can neither be written nor made."""
+    parent = next(p for p in (path, *path.absolute().parents) if p.exists() or p.is_symlink())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise ValueError(f"out must be a folder that can be written, not {str(path)!r}")
 

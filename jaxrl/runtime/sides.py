@@ -11,10 +11,11 @@ from jaxrl.envs import make
 from jaxrl.families.language import LanguageConfig
 from jaxrl.language_zoo import LANGUAGE, language_entry
 from jaxrl.names import unknown
-from jaxrl.tasks import make_task, prompt_texts
+from jaxrl.tasks import TASKS, make_task, prompt_texts
 from jaxrl.text import Task
 from jaxrl.train import Training, make_train
 from jaxrl.train_language import DEFAULT_RESPONSES, make_language_train
+from jaxrl.types import Env
 
 ONE_THREAD = 2**20
 """Up to this many multiplications in a layer, a second thread costs more than it brings."""
@@ -63,9 +64,15 @@ def _named(name: str, params: tuple[tuple[str, Any], ...]) -> Task:
         return make_task(name, **dict(params))
 
 
+def _environment(name: Any, **params: Any) -> Env:
+    if isinstance(name, str) and name in TASKS:
+        raise ValueError(f"env must be an environment, not {name!r}: that is a task of lm_ methods")
+    return make(name, **params)
+
+
 ENVIRONMENTS = Side(
     zoo.tuned,
-    make,
+    _environment,
     make_train,
     _few_products,
     Words(

@@ -230,9 +230,11 @@ def _wave(
             num = jnp.int32(min(chunk, end - done))
             carried = compiled.advance(num, carried, arguments)
             jax.block_until_ready(carried)
-            report((done + int(num)) / ends[-1], results[-1] if results else None)
+            if done + chunk < end:
+                report((done + chunk) / ends[-1], results[-1] if results else None)
         carried, result = compiled.close(carried, arguments)
         results.append(jax.device_get(result))
+        report(end / ends[-1], results[-1])
     return jax.tree.map(lambda *xs: np.stack(xs, 1), *results)
 
 

@@ -301,6 +301,8 @@ class Strange(Likeness):
         (ValueError, "type int as its default is, not 1.5", "CartPole-v1", {LIMIT: 1.5}),
         (ValueError, "max_steps_in_episode must be at least 1, not 0", "CartPole-v1", {LIMIT: 0}),
         (ValueError, "must have the shape", "CartPole-v1", {"gravity": jnp.ones(2)}),
+        (ValueError, "gravity must be of numbers, not 'abc'", "CartPole-v1", {"gravity": "abc"}),
+        (ValueError, "gravity must be of numbers, not None", "CartPole-v1", {"gravity": None}),
         (ValueError, "never reads it", "Asterix-MinAtar", {"shot_cool_down": 3}),
     ],
 )

@@ -15,13 +15,14 @@ from jaxrl.runtime.record import record, write_yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 STEPS = (100, 200, 300, 400)
+LENGTH = {"num_envs": 4, "num_steps": 25, "total_steps": STEPS[-1]}
 SECONDS = (1.5, 2.5, 4.0, 5.5)
 
 
 def chosen(path: Path, curves: list[list[float | None]], scores: list[float], **changes) -> Run:
     """A finished run with these returns, [seeds, windows], and final scores, [seeds]."""
     path.mkdir()
-    values = {"algorithm": "ppo", "env": "CartPole-v1", "seeds": len(curves), **changes}
+    values = {"algorithm": "ppo", "env": "CartPole-v1", "seeds": len(curves), **LENGTH, **changes}
     (path / folder.CONFIG).write_text(write_yaml(record(values)))
     rows = [
         {"seed": seed, "steps": steps, "episode_return": row[window]}

@@ -291,6 +291,7 @@ MISTAKES = (
     ("train dqn --env CartPole-v1 --devices 2", "devices must be 1 with dqn, not 2"),
     (f"train ppo {SMALL} --log paper", "log", "not 'paper'"),
     (f"sweep ppo {SMALL}", "sweep needs either --grid NAME=A,B or --random N"),
+    (f"sweep ppo {SMALL} --grid lr=1,2 --out .", "out must be a new or an empty folder, not '.'"),
     (f"sweep ppo {SMALL} --grid lr", "grid must be of the form name=1,2, not 'lr'"),
     (f"sweep ppo {SMALL} --grid num_envs=4,8", "ppo.num_envs is static"),
     (f"sweep ppo {SMALL} --random 2 --range lr=1", "range lr must be LOW,HIGH"),
@@ -317,6 +318,10 @@ MISTAKES = (
     (f"train ppo {SMALL} --hidden-sizes 8,x", "ppo.hidden_sizes must be a tuple", "not '8,x'"),
     (f"train ppo {SMALL} --torso rnn", "ppo.torso must be one of 'mlp', 'cnn', not 'rnn'"),
     (f"train ppo {SMALL} --num-minibatches 7", "ppo.num_minibatches must divide the batch of 64"),
+    (f"train ppo {SMALL} --num-envs 2147483648", "ppo.num_envs must be less than 2^31, not"),
+    (f"train ppo {SMALL} --hidden-sizes 8,2147483648", "ppo.hidden_sizes must be less than 2^31"),
+    ("train ppo --env addition", "env must be an environment, not 'addition'", "a task of lm_"),
+    (f"train ppo {SMALL} --env-param gravity=nan", "gravity must be a number, not nan"),
     (f"train ppo {SMALL} --total-steps 3", "total_steps must be at least one update", "not 3"),
     (f"train ppo {SMALL} --total-steps 99.5", "total_steps must be an integer", "not '99.5'"),
     (f"train ppo {SMALL} --total-steps 0", "total_steps must be an integer of at least 1, not '0'"),
@@ -331,6 +336,14 @@ MISTAKES = (
     (f"train ppo {SMALL} --out file/in", "out must be a folder that can be written, not 'file/in'"),
     (f"train ppo {SMALL} --out .", "out must be a new or an empty folder, not '.'"),
 )
+
+
+def test_what_no_memory_holds_is_said_in_one_line(tmp_path, capsys) -> None:
+    size = "--hidden-sizes 10000000,10000000"
+    assert (
+        main(f"train ppo {SMALL} {size} --quiet --no-cache --out {tmp_path / 'run'}".split()) == 1
+    )
+    hold_sentence(capsys.readouterr().err.strip(), "jaxrl: out of memory allocating", "bytes")
 
 
 @pytest.mark.parametrize(("line", "words"), [(line, w) for line, *w in MISTAKES], ids=str)

@@ -88,7 +88,11 @@ def test_mistakes_are_told_in_one_sentence(paths, tmp_path, capsys) -> None:
     longer = str(slow(tmp_path / "longer", env_params={"max_steps_in_episode": 9}).folder)
     (fast(tmp_path / "unfinished").folder / folder.EVALUATION).unlink()
     (fast(tmp_path / "fresh").folder / folder.METRICS).unlink()
+    cut = fast(tmp_path / "cut").folder
+    kept = (cut / folder.METRICS).read_text().splitlines(keepends=True)
+    (cut / folder.METRICS).write_text("".join(kept[:-3]))
     for words, said in {
+        (*paths, str(cut)): "were cut: they end at step 300 of 400",
         (*paths, other): "in one environment, not in CartPole-v1 and Acrobot-v1",
         (*paths, longer): "CartPole-v1 and CartPole-v1 max_steps_in_episode=9",
         (*paths, str(tmp_path / "unfinished")): "has no final evaluation",

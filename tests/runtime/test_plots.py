@@ -59,7 +59,11 @@ def test_a_run_without_an_episode_has_an_empty_curve(tmp_path) -> None:
 
 def test_curves_of_several_runs_stand_in_the_panel_of_their_environment(runs, tmp_path) -> None:
     path = tmp_path / "curves.svg"
-    plots.curves(path, [*runs, slow(tmp_path / "other", env="Acrobot-v1")], against="seconds")
+    plots.curves(
+        path,
+        [*runs, slow(tmp_path / "other", env="Acrobot-v1", num_minibatches=4)],
+        against="seconds",
+    )
     shown = words(path)
     assert {"CartPole-v1", "Acrobot-v1", "a2c (3 seeds)"} <= set(shown)
     assert shown.count("seconds of training") == 2 and shown.count("ppo (2 seeds)") == 2

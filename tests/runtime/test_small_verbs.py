@@ -55,6 +55,10 @@ def test_export_says_no_in_one_sentence(run, tmp_path, capsys, monkeypatch) -> N
         (["nowhere"], "'nowhere' is no run's folder"),
         ([path, "--out", str(tmp_path)], "out must be a new or an empty folder"),
         ([path, "--out", str(tmp_path / "full")], "out must be a new or an empty folder"),
+        (
+            [path, "--out", str(tmp_path / "full" / "in")],
+            "out must be a folder that can be written",
+        ),
         ([path, "--seed", "5"], "seed must be one of (3, 4), not 5"),
         ([path, "--sed", "5"], "--seed"),
     ):

@@ -185,3 +185,10 @@ def test_a_mistake_is_told_in_one_sentence(config, changes, words) -> None:
     with pytest.raises(ValueError) as error:
         sweep(config, "CartPole-v1", **(OPTIONS | changes))
     hold_sentence(str(error.value), words)
+
+
+def test_reported_steps_come_with_their_returns() -> None:
+    told: list[tuple[int, np.ndarray]] = []
+    swept = sweep(SMALL, "CartPole-v1", **OPTIONS, report=lambda *now: told.append(now))
+    ends = [returns for steps, returns in told if steps in swept.steps]
+    np.testing.assert_array_equal(ends, swept.columns["curve"].T)

@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
 def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Load the run and the policy, and check the folder."""
     from jaxrl.runtime.export import Agent
+    from jaxrl.runtime.folder import check_writable
     from jaxrl.runtime.load import load
     from jaxrl.runtime.record import count
     from jaxrl.runtime.sides import LANGUAGES
@@ -39,6 +40,7 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     out = Path(options.out or run.folder / "export")
     if out.exists() and not options.force and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"out must be a new or an empty folder without --force, not {str(out)!r}")
+    check_writable(out)
     about = {"algorithm": run.algorithm, "env": run.env_name, "seed": seed}
     return functools.partial(_export, agent, out, about)
 

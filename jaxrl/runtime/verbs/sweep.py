@@ -46,7 +46,7 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     configs = _configs(base, options)
     name = folder.fresh_name(f"sweep-{base.algorithm}", base.env, write_yaml(base))
     path = Path(f"sweeps/{name}" if options.out is None else options.out)
-    folder.check_free(path, force=False)
+    folder.check_free(path)
     return functools.partial(_sweep, base, begun, configs, path, options)
 
 
