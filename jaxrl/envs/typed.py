@@ -11,14 +11,19 @@ from jaxrl.types import Array, Box, Env, MultiDiscrete, PyTree, Space, Timestep
 TYPES = {"reward": jnp.float32, "terminated": jnp.bool_, "truncated": jnp.bool_}
 
 
-def typed(env: Env) -> Env:
-    """The environment with rewards of float32 and ends of bool, whatever numbers its own are.
+def with_types(env: Env) -> Env:
+    """The environment with rewards of float32 and ends of bool, whatever numbers its own are."""
+    return env._replace(step=partial(_step, env.step))
 
-    One sentence where a step does not give what `reset` and a `Timestep` say.
+
+def typed(env: Env) -> Env:
+    """As `with_types`; one sentence where a step does not give what `reset` and a `Timestep` say.
+
+    An environment that has its types already comes back as it is.
     """
     if isinstance(env.step, partial) and env.step.func is _step:
         return env
-    made = env._replace(step=partial(_step, env.step))
+    made = with_types(env)
     key = jax.eval_shape(lambda: jax.random.key(0))
     action = jax.ShapeDtypeStruct(*_like(env.spaces.action))
     state, obs = jax.eval_shape(env.reset, key)

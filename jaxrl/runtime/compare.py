@@ -105,11 +105,10 @@ def curve(run: Run, metric: str) -> np.ndarray:
     names = metrics.keys() - {"steps", "seconds"}
     if not names:
         raise ValueError(f"{str(run.folder)!r} has no metrics yet")
-    if run.evaluation is not None and (reached := metrics["steps"][-1]) < run.total_steps:
-        raise ValueError(
-            f"the metrics of {str(run.folder)!r} were cut: they end at step {reached:,} of "
-            f"{run.total_steps:,}"
-        )
+    reached, total = metrics["steps"][-1], run.total_steps
+    if run.evaluation is not None and reached < total * (1 - 1e-6):  # steps may be rounded
+        where = f"they end at step {reached:,} of {total:,}"
+        raise ValueError(f"the metrics of {str(run.folder)!r} were cut: {where}")
     if metric not in names:
         raise ValueError(unknown("metric", metric, names, f"in {str(run.folder)!r}"))
     return known(metrics[metric])
