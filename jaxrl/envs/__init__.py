@@ -18,7 +18,7 @@ from jaxrl.envs.combinators import (
 )
 from jaxrl.envs.gymnax import gymnax_env
 from jaxrl.envs.probes import PROBES, ProbeRow, ProbeState, probe, stacked, value
-from jaxrl.envs.typed import typed, with_types
+from jaxrl.envs.typed import typed
 from jaxrl.types import Env
 
 __all__ = [
@@ -60,7 +60,7 @@ def make(env: Any, /, **params: Any) -> Env:
       params: parameters of gymnax's environment: see `gymnax_env`.
     """
     if not isinstance(env, Env):
-        return with_types(gymnax_env(env, **params))
+        return gymnax_env(env, **params)
     if params:
         raise TypeError(f"params must be empty where env is an Env, not {', '.join(params)}")
     return typed(env)

@@ -114,6 +114,8 @@ def parts(
     actor = network(config, setting.spaces, custom.actor, choose.size, 0.01, std)
     judge = network(config, setting.spaces, custom.critic, width, 1.0) if critic else None
     check_memory(config, actor, judge)
+    forgetful = config.memory is not None and not remembers(actor, judge)
+    demand(config, not forgetful, "memory", "be None for networks that do not remember")
     return Parts(
         distribution=choose,
         actor=actor,
@@ -146,12 +148,14 @@ def network(
 
 
 def check_memory(config: Any, *networks: Network | None) -> None:
-    """Whether some network remembers just where the configuration says so: one sentence if not."""
-    remember = any(jax.tree.leaves(x.carry(1)) for x in networks if x is not None)
-    known = config.memory is not None
-    what = "be 'gru' or 'lstm' for networks that remember"
-    demand(config, known or not remember, "memory", what)
-    demand(config, remember or not known, "memory", "be None for networks that do not remember")
+    """Whether networks remember only where the configuration says so: one sentence if not."""
+    known = config.memory is not None or not remembers(*networks)
+    demand(config, known, "memory", "be 'gru' or 'lstm' for networks that remember")
+
+
+def remembers(*networks: Network | None) -> bool:
+    """Whether one of them has a memory."""
+    return any(jax.tree.leaves(x.carry(1)) for x in networks if x is not None)
 
 
 def critic_alone(config: Any, setting: Setting) -> nn.Module | Network | None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
+from jaxrl.envs.typed import demand_alike
 from jaxrl.formulas.recurrence import recurrence
 from jaxrl.numerics import previous_step
 from jaxrl.shares import mean_of_shares, sum_of_shares
@@ -85,6 +86,8 @@ def stepped(
     """All environments, one step further; no reset yet."""
     action, extras, carry = learner.act(learnt, scene.obs, noise, scene.carry)
     env_state, reached = jax.vmap(env.step)(keys, scene.env, action)
+    demand_alike("a state", scene.env, env_state)
+    demand_alike("obs", scene.obs, reached.obs)
     transition = Transition(
         scene.obs,
         action,

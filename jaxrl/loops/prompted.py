@@ -111,7 +111,7 @@ def check(task: Task, plan: Plan) -> None:
     num = len(task.train.index)
     if plan.shuffled and plan.num_prompts > num:
         raise ValueError(
-            f"num_prompts must be at most {num}, the prompts that there are to learn from, not "
+            f"num_prompts must be at most the {num} prompts that there are to learn from, not "
             f"{plan.num_prompts}"
         )
     if plan.stepwise and task.step_reward is None:

@@ -185,7 +185,7 @@ def test_tokens_are_compared_as_texts(trained_run) -> None:
 
 
 MISTAKES = (
-    ("train ppo --env addition", "env must be an environment", "CartPole-v1", "not 'addition'"),
+    ("train ppo --env addition", "env must be an environment", "not 'addition'", "a task of lm_"),
     ("train lm_grpo --env CartPole-v1", "no task 'CartPole-v1'", "addition, countdown"),
     ("train lm_grpo --env adition", "no task 'adition'", "the closest are addition"),
     ("train lm_gppo --env addition", "no algorithm 'lm_gppo'", "lm_grpo"),

@@ -203,7 +203,7 @@ def opinion(agent, state, obs):
 def trained(agent, env, obs, num_updates, key):
     """Train, then ask for observations [..., 2]."""
     config = settings(agent)
-    own = ActorCritic(ACTOR, critic(agent))
+    own = ActorCritic(None if isinstance(config, pqn.Config) else ACTOR, critic(agent))
     if isinstance(config, OffPolicyConfig):
         own = None if isinstance(config, dqn.Config) else setting(config).networks
     state, metrics = make_train(config, env, budget(config, num_updates), networks=own)(key)
