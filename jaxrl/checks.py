@@ -134,11 +134,11 @@ def probability(**values: Any) -> None:
     """Require numbers in [0, 1]; tracers pass."""
     for name, x in values.items():
         if not isinstance(x, Tracer) and not np.all((np.asarray(x) >= 0) & (np.asarray(x) <= 1)):
-            raise ValueError(f"{name} must be in [0, 1], not {x}")
+            raise ValueError(f"{name} must be a number in [0, 1], not {x!r}")
 
 
 def ascending(**bounds: Any) -> None:
     """Require the first of two numbers to be below the second; tracers pass."""
     (first, low), (second, high) = bounds.items()
     if not isinstance(low, Tracer) and not isinstance(high, Tracer) and not np.all(low < high):
-        raise ValueError(f"{second} must be above {first} = {low}, not {high}")
+        raise ValueError(f"{second} must be above {first} = {low!r}, not {high!r}")

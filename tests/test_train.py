@@ -222,6 +222,15 @@ def test_flax_modules_take_the_place_of_the_networks(custom: tuple[str, ...]) ->
     assert result.episode_return.shape == (3,)
 
 
+@pytest.mark.parametrize("config", [SMALL, dqn.Config(hidden_sizes=(8,))], ids=["ppo", "dqn"])
+def test_networks_that_are_left_out_are_the_configuration_s(config) -> None:
+    shapes = [
+        jax.tree.map(jnp.shape, jax.eval_shape(training.algorithm.init, KEY).learner.params)
+        for training in (made(config, steps=2000, networks=x) for x in (None, ActorCritic(None)))
+    ]
+    assert shapes[0] == shapes[1]
+
+
 def test_an_optax_transformation_takes_the_place_of_the_optimiser() -> None:
     def still(config: Any, schedule: Any) -> optax.GradientTransformation:
         assert config is SMALL

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 
+from jaxrl import checks
 from jaxrl.data import tree
 from jaxrl.data.buffer import Buffer
 from jaxrl.data.ring import Choice, ring
@@ -47,7 +47,7 @@ def prioritised(capacity: int, num_envs: int, exponent: Scalar) -> Buffer:
       capacity: steps held in all; rounded up to a multiple of `num_envs`.
       exponent: α, in [0, 1]; it may be traced.
     """
-    _check(exponent)
+    checks.probability(exponent=exponent)
 
     def enter(state: Weighed, index: Array, ready: Array) -> Weighed:
         mass = jnp.where(ready, state.peak**exponent, 0.0)
@@ -78,7 +78,7 @@ def ranked(capacity: int, num_envs: int, exponent: Scalar) -> Buffer:
       capacity: steps held in all; rounded up to a multiple of `num_envs`.
       exponent: α, in [0, 1]; it may be traced.
     """
-    _check(exponent)
+    checks.probability(exponent=exponent)
 
     def enter(state: Ranked, index: Array, ready: Array) -> Ranked:
         state = _binned(state, index, jnp.where(ready, NUM_BINS - 1, 0))
@@ -156,8 +156,3 @@ def _rank(counts: Array) -> Array:
     """The mean rank of the rows in each bin."""
     higher = jnp.cumsum(counts[::-1])[::-1] - counts
     return (2 + 2 * higher + jnp.maximum(counts - 1, 0)) / 2
-
-
-def _check(exponent: Scalar) -> None:
-    if not isinstance(exponent, Tracer) and not 0 <= float(exponent) <= 1:
-        raise ValueError(f"exponent must be a number in [0, 1], not {exponent!r}")

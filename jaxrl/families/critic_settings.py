@@ -45,7 +45,7 @@ def parts(
     std: str | None = None,
 ) -> Parts:
     """The parts of a learner; `std` is how the actor's σ comes about, if it has one."""
-    custom = setting.networks.actor if setting.networks else None
+    custom = settings.own_networks(setting).actor
 
     def follow(target: PyTree, params: PyTree, count: Array) -> PyTree:
         return followed(target, params, count, config.target_period, config.polyak)
@@ -104,7 +104,7 @@ def _network(config: Any, setting: Setting, spaces: Spaces, num_actions: int) ->
             f"{title(config)}.num_judges must be at most num_critics = {config.num_critics}, "
             f"not {config.num_judges}"
         )
-    custom = setting.networks.critic if setting.networks else None
+    custom = settings.own_networks(setting).critic
     size = num_actions * (head(config).size or 1)
     return settings.network(config, spaces, custom, size, 1.0)
 

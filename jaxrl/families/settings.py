@@ -107,7 +107,7 @@ def parts(
         raise ValueError(f"a critic of every action needs a Discrete action space, not {space}")
     choose = distribution(space, config.distribution)
     gaussian = isinstance(space, Box) and config.distribution != "beta"
-    custom = setting.networks or ActorCritic(None, None)
+    custom = own_networks(setting)
     width = space.num_values if isinstance(space, Discrete) and critic == "action" else 1
     length = config.sequence_length or config.num_steps
     std = config.std if gaussian else None
@@ -135,16 +135,21 @@ def network(
     std: str | None = None,
 ) -> Network:
     """The network that maps observations to `size` numbers: the user's own, or by configuration."""
-    if not isinstance(custom, nn.Module | Network | None) and custom != ():
+    if not isinstance(custom, nn.Module | Network | None):
         what = f"not a {type(custom).__name__}"
         raise TypeError(f"networks must be flax modules, or Networks, or None, {what}")
-    if custom is not None and custom != ():
+    if custom is not None:
         return sized(custom if isinstance(custom, Network) else feed_forward(custom), size)
     last = {"final_size": size, "final_scale": scale, "std": std}
     if getattr(config, "memory", None) is None:
         return feed_forward(torso(config, spaces.observation, config.hidden_sizes, **last))
     cell = memory(config.memory, config.memory_size)
     return recurrent(torso(config, spaces.observation, config.hidden_sizes), cell, MLP((), **last))
+
+
+def own_networks(setting: Setting) -> ActorCritic:
+    """The user's own networks: None for each that is the configuration's, as one left out is."""
+    return ActorCritic(*(None if x == () else x for x in setting.networks or (None, None)))
 
 
 def check_memory(config: Any, *networks: Network | None) -> None:
@@ -160,7 +165,7 @@ def remembers(*networks: Network | None) -> bool:
 
 def critic_alone(config: Any, setting: Setting) -> nn.Module | Network | None:
     """The user's own network of an algorithm that has no actor, if there is one."""
-    actor, critic = setting.networks or (None, None)
+    actor, critic = own_networks(setting)
     if actor is not None:
         raise ValueError(
             f"networks.actor must be None with {title(config)}, whose network is networks.critic, "

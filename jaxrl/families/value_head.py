@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 
+from jaxrl import checks
 from jaxrl.formulas.distributional import (
     categorical_loss,
     categorical_projection,
@@ -54,8 +54,7 @@ def scalar_head(delta: Scalar) -> Head:
 
 def categorical_head(low: Scalar, high: Scalar, num_atoms: int) -> Head:
     """Logits of a distribution over evenly spaced returns (C51, D4PG)."""
-    if not isinstance(low, Tracer) and not isinstance(high, Tracer) and low >= high:
-        raise ValueError(f"value_max must be above value_min = {low!r}, not {high!r}")
+    checks.ascending(value_min=low, value_max=high)
     share = jnp.arange(num_atoms, dtype=jnp.float32) / (num_atoms - 1)
     support = low + (high - low) * share
 

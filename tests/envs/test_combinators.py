@@ -240,7 +240,11 @@ BAD = [
     (ValueError, "num_repeats must be .* not 0", lambda: envs.repeat_action(counter(), 0)),
     (ValueError, "max_steps must be .* not 0", lambda: envs.time_limit(counter(), np.int64(0))),
     (ValueError, "num_bits must be .* not 0", lambda: envs.bit_flip(0)),
-    (ValueError, r"prob must be in \[0, 1\], not 2.0", lambda: envs.sticky_actions(counter(), 2.0)),
+    (
+        ValueError,
+        r"prob must be a .* \[0, 1\], not 2.0",
+        lambda: envs.sticky_actions(counter(), 2.0),
+    ),
     (ValueError, "high must be above low = 1, not -1", lambda: envs.clip_reward(counter(), 1, -1)),
     (
         ValueError,
