@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import checks
+from jaxrl.envs.typed import typed
 from jaxrl.formulas.shaping import potential_shaping
 from jaxrl.types import (
     Array,
@@ -52,12 +53,12 @@ def time_limit(env: Env, max_steps: int | Array) -> Env:
     """
     if isinstance(max_steps, int | float | np.integer):
         checks.at_least(1, max_steps=max_steps)
+    env = typed(env)
 
     def step(key: Array, state: Timed, action: Array) -> tuple[Timed, Timestep]:
         inner, timestep = env.step(key, state.state, action)
         time = state.time + 1
-        terminated, truncated = (jnp.asarray(x, bool) for x in timestep[2:])
-        truncated = (truncated | (time >= max_steps)) & ~terminated
+        truncated = (timestep.truncated | (time >= max_steps)) & ~timestep.terminated
         return Timed(inner, time), timestep._replace(truncated=truncated)
 
     def reset(key: Array) -> tuple[Timed, PyTree]:
@@ -87,6 +88,7 @@ def shape_reward(env: Env, potential: Callable[[PyTree], Array], discount: Scala
       potential: Φ, from the environment's state to one float.
       discount: γ, the learner's own.
     """
+    env = typed(env)
 
     def phi(state: PyTree) -> Array:
         value = potential(state)
@@ -96,7 +98,7 @@ def shape_reward(env: Env, potential: Callable[[PyTree], Array], discount: Scala
 
     def step(key: Array, state: PyTree, action: Array) -> tuple[PyTree, Timestep]:
         next_state, timestep = env.step(key, state, action)
-        survival = 1 - jnp.asarray(timestep.terminated, jnp.float32)[None]
+        survival = jnp.asarray(~timestep.terminated, jnp.float32)[None]
         shaping = potential_shaping(phi(state), phi(next_state), discount * survival)
         return next_state, timestep._replace(reward=timestep.reward + shaping[0])
 
