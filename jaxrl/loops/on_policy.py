@@ -23,6 +23,8 @@ from jaxrl.loops.acting import (
 from jaxrl.numerics import select
 from jaxrl.types import Algorithm, Array, Env, Learner, Metrics, Rollout, Transition
 
+UNROLL = 2  # steps in a turn of the rollout's scan: 2 % of PPO's time with 4 environments
+
 
 def on_policy(env: Env, learner: Learner, num_envs: int, num_steps: int) -> Algorithm:
     """`num_envs` environments that never stop, `num_steps` steps of each between two updates."""
@@ -39,7 +41,7 @@ def on_policy(env: Env, learner: Learner, num_envs: int, num_steps: int) -> Algo
             return select(transition.done, Scene(*draw.fresh, blank), moved), transition
 
         chance = draws(k_draws, env, learner, (num_steps, num_envs))
-        scene, transition = jax.lax.scan(step, state.scene, chance)
+        scene, transition = jax.lax.scan(step, state.scene, chance, unroll=UNROLL)
         rollout = Rollout(transition, scene.obs, state.scene.carry, scene.carry)
         episode, finished = tallied(state.episode, transition.reward, transition.done)
         learnt, metrics = learner.update(k_learn, state.learner, rollout)
