@@ -1,9 +1,9 @@
 """jaxrl: reinforcement learning as pure functions of arrays.
 
-`make_train`, `make_offline`, `make_language_train`, `evaluate`, `grid`, `random_search` and `sweep`
-are here, every algorithm, as `jaxrl.ppo`, every formula by its name, as `jaxrl.gae`, and every
-module, as `jaxrl.formulas`. All are loaded when they are first asked for, so that `import jaxrl`
-does not even import jax.
+`make_train`, `make_offline`, `make_imitation`, `make_language_train`, `evaluate`, `grid`,
+`random_search` and `sweep` are here, every algorithm, as `jaxrl.ppo`, every formula by its name, as
+`jaxrl.gae`, and every module, as `jaxrl.formulas`. All are loaded when they are first asked for, so
+that `import jaxrl` does not even import jax.
 """
 
 import importlib
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl import zoo as zoo
     from jaxrl.algorithms import a2c as a2c
     from jaxrl.algorithms import actor_critic as actor_critic
+    from jaxrl.algorithms import cloning as cloning
     from jaxrl.algorithms import ddpg as ddpg
     from jaxrl.algorithms import discrete_sac as discrete_sac
     from jaxrl.algorithms import dqn as dqn
@@ -44,11 +45,17 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl.train import evaluate as evaluate
     from jaxrl.train import make_offline as make_offline
     from jaxrl.train import make_train as make_train
+    from jaxrl.train_imitation import demonstrate as demonstrate
+    from jaxrl.train_imitation import make_imitation as make_imitation
+    from jaxrl.train_imitation import policy as policy
     from jaxrl.train_language import make_language_train as make_language_train
 else:
     _HOMES = {
         "make_train": "jaxrl.train",
         "make_offline": "jaxrl.train",
+        "make_imitation": "jaxrl.train_imitation",
+        "demonstrate": "jaxrl.train_imitation",
+        "policy": "jaxrl.train_imitation",
         "evaluate": "jaxrl.train",
         "make_language_train": "jaxrl.train_language",
         "grid": "jaxrl.config",

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import checks, zoo
-from jaxrl.config import validate
+from jaxrl.config import title, validate
 from jaxrl.data.conform import conform, conform_actions, named
 from jaxrl.envs import make
+from jaxrl.families.adversarial import imitating
 from jaxrl.families.normalise import normalised
-from jaxrl.families.off_policy import Around, OffPolicyConfig
+from jaxrl.families.off_policy import Around, ReplayConfig
 from jaxrl.families.policy import ActorCritic
-from jaxrl.families.settings import OnPolicyConfig, Setting, check, share_of
+from jaxrl.families.settings import OnPolicyConfig, Setting, check, imitates, share_of
 from jaxrl.loops.acting import LoopState
 from jaxrl.loops.off_policy import example
 from jaxrl.loops.run import nothing, run
@@ -159,12 +160,27 @@ def make_train(
       networks: `ActorCritic(actor, critic)` of flax modules, or of `Network`s, or None for either.
       optimizer: (config, schedule) -> an optax transformation.
     """
-    config, made, total_steps = _understood(config, env, total_steps, env_params)
-    _check_slots(networks, optimizer)
+    config, made, total_steps = understood(config, env, total_steps, env_params)
+    if imitates(config):
+        raise ValueError(f"{title(config)} imitates an expert here: jaxrl.make_imitation trains it")
+    length = total_steps, evaluate_every, num_eval_episodes
+    return trained_by(config, made, length, Setting(made.spaces, 1, networks, optimizer))
+
+
+def trained_by(
+    config: Any, env: Env, length: tuple[int, int | None, int], setting: Setting
+) -> Training:
+    """The training of a configuration that acts in its environment.
+
+    Args:
+      length: the budget, steps between evaluations, and their episodes.
+      setting: whose number of updates is found here.
+    """
+    _check_slots(setting.networks, setting.optimizer)
     budget = zoo.entry(config).loop.budget(config)
-    run_of = _run_of(budget, total_steps, evaluate_every, num_eval_episodes)
-    setting = Setting(made.spaces, run_of[0] * budget.learner_updates, networks, optimizer)
-    return Training(*build(config, made, setting), made, *run_of)
+    run_of = _run_of(budget, *length)
+    setting = setting._replace(num_updates=run_of[0] * budget.learner_updates)
+    return Training(*build(config, env, setting), env, *run_of)
 
 
 def make_offline(
@@ -187,7 +203,7 @@ def make_offline(
       dataset: `Transition`s in the order of time, [T, N, ...], of N environments.
       total_steps: the budget in gradient steps.
     """
-    config, made, total_steps = _understood(config, env, total_steps, env_params)
+    config, made, total_steps = understood(config, env, total_steps, env_params)
     _check_slots(networks, optimizer)
     budget = zoo.data_budget(config)
     run_of = _run_of(budget, total_steps, evaluate_every, 16)
@@ -201,12 +217,12 @@ def make_offline(
 
 def row(config: Any, env: Any, env_params: dict[str, Any] | None = None) -> Transition:
     """The shapes and types of what a data set must hold of one step of one environment."""
-    config, made, _ = _understood(config, env, None, env_params)
+    config, made, _ = understood(config, env, None, env_params)
     zoo.data_budget(config)  # raises where none is learnt from
     return example(made, zoo.entry(config).learner(config, Setting(made.spaces, 1)))
 
 
-def _understood(
+def understood(
     config: Any, env: Any, total_steps: int | None, env_params: dict[str, Any] | None
 ) -> tuple[Any, Env, int]:
     """Configuration, environment and budget, each checked."""
@@ -267,7 +283,7 @@ def build(config: Any, env: Env, setting: Setting) -> tuple[Algorithm, Learner]:
     entry = zoo.entry(config)
     learner = entry.learner(config, setting)
     if isinstance(config, OnPolicyConfig):
-        learner = normalised(config, learner)
+        learner = imitating(config, setting, normalised(config, learner))
     return entry.loop.make(config, env, learner), learner
 
 
@@ -277,7 +293,7 @@ def with_replay(training: Training, config: Any, around: Around) -> Training:
     Args:
       around: buffer -> buffer: `hindsight`, `chained`, `stacked`, `packed`, or one after the other.
     """
-    if not isinstance(config, OffPolicyConfig):
+    if not isinstance(config, ReplayConfig):
         raise TypeError(f"config must be an off-policy configuration, not {config!r}")
     if training.offline:
         raise ValueError("training must act in its environment, not learn from a data set alone")

@@ -151,6 +151,7 @@ class Learner(NamedTuple):
     # metrics; from replay also the priority of each row
     chance: Callable[[Array, int], Any] = lambda key, num_rows: key  # key, number of rows -> all
     # that an update from replay consumes, which the loop draws in bulk; elsewhere it is the key
+    wanders: bool = True  # whether replay is first filled by random actions, not by `act`
 
 
 class Algorithm(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from jaxrl.algorithms import (
     a2c,
     actor_critic,
+    cloning,
     ddpg,
     discrete_sac,
     dqn,
@@ -22,7 +23,7 @@ from jaxrl.config import replace, title, unknown
 from jaxrl.data import Buffer, fixed
 from jaxrl.families.off_policy import (
     Around,
-    OffPolicyConfig,
+    ReplayConfig,
     check_data,
     check_replay,
     check_window,
@@ -104,7 +105,7 @@ def from_data(config: Any, learner: Learner, data: Transition) -> Algorithm:
 
 def data_budget(config: Any) -> Budget:
     """What training from a data set does with gradient steps."""
-    if not isinstance(config, OffPolicyConfig):
+    if not isinstance(config, ReplayConfig):
         raise ValueError(f"dataset needs an algorithm that learns from replay, not {title(config)}")
     check_replay(config)
     steps = config.num_iterations * config.num_gradients
@@ -183,6 +184,14 @@ ZOO: dict[str, Entry] = {
         sac.Config(num_critics=10, num_gradients=80, policy_delay=20), sac.learner, REPLAYED
     ),
     "discrete_sac": Entry(discrete_sac.Config(), discrete_sac.learner, REPLAYED),
+    "bc": Entry(cloning.Config(), cloning.learner, REPLAYED),
+    "dagger": Entry(cloning.Config(labels="asked"), cloning.learner, REPLAYED),
+    "gail": Entry(ppo.Config(imitates="gail"), ppo.learner, CONTINUING),
+    "airl": Entry(
+        ppo.Config(imitates="airl", discriminator_lr=1e-4, discriminator_epochs=1),
+        ppo.learner,
+        CONTINUING,
+    ),
     "r2d2": Entry(
         dqn.Config(
             target="double",

@@ -32,7 +32,7 @@ LEVELS = (
     ({"networks"}, {"envs"}, {"tasks"}, {"data"}, {"optim"}),
     ({"families"}, {"loops"}),
     ({"algorithms"},),
-    ({"tuned", "zoo", "train", "language_zoo", "train_language"},),
+    ({"tuned", "zoo", "train", "language_zoo", "train_language", "train_imitation"},),
     ({"runtime"}, {"index", "objectives"}),
     ({"__main__"},),
 )

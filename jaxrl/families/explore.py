@@ -21,9 +21,13 @@ class Exploration(NamedTuple):
 
 def falling(config: Any, state: LearnerState, setting: Setting) -> Array:
     """ε, which falls linearly over the first part of training."""
+    return moved(config, state, setting, config.epsilon_start, config.epsilon_end)
+
+
+def moved(config: Any, state: LearnerState, setting: Setting, start: Scalar, end: Scalar) -> Array:
+    """A number that moves linearly over the first part of training, `exploration_fraction`."""
     share = progress(state, setting) / jnp.maximum(config.exploration_fraction, 1e-8)
-    fall = config.epsilon_end - config.epsilon_start
-    return config.epsilon_start + jnp.minimum(share, 1.0) * fall
+    return start + jnp.minimum(share, 1.0) * (end - start)
 
 
 def lasting(memory: Scalar, chance: Array, before: PyTree, fresh: PyTree) -> PyTree:

@@ -13,8 +13,8 @@ from jaxrl.types import Array, LearnerState, PyTree, Scalar
 
 
 @config
-class OffPolicyConfig(BasicConfig):
-    """Fields of every off-policy algorithm."""
+class ReplayConfig(BasicConfig):
+    """Fields of every algorithm that learns from replay."""
 
     num_envs: int = 8
     num_steps: int = 1
@@ -23,16 +23,23 @@ class OffPolicyConfig(BasicConfig):
     batch_size: int = 128
     capacity: int = 50_000
     learning_starts: int = 1000
-    n_step: int = 1
     replay: Literal["uniform", "proportional", "rank"] = "uniform"
     priority_exponent: float = 0.6
     importance_exponent: float = 0.4
-    target_period: int = 1
-    polyak: float = 0.005
     lr: float = 1e-3
     anneal_lr: bool = False
     max_grad_norm: float = 10.0
     activation: Literal["tanh", "relu", "silu", "gelu", "elu"] = "relu"
+
+
+@config
+class OffPolicyConfig(ReplayConfig):
+    """Fields of every algorithm that learns values from replay."""
+
+    gamma: float = 0.99
+    n_step: int = 1
+    target_period: int = 1
+    polyak: float = 0.005
 
 
 Around = Callable[[Buffer], Buffer]
@@ -55,6 +62,8 @@ def replay(config: Any, around: Around = plain) -> Buffer:
         buffer = ranked(*size, config.priority_exponent)
     if in_sequences(config):
         return sequences(around(buffer), config.sequence_length)
+    if not isinstance(config, OffPolicyConfig):
+        return around(buffer)
     return n_step(around(buffer), config.n_step, config.gamma)
 
 
@@ -104,8 +113,8 @@ def check_replay(config: Any) -> None:
 
 def check_window(config: Any, length: int) -> None:
     """Whether replay can be drawn from where a row needs `length` steps: one sentence if not."""
-    field = "sequence_length" if in_sequences(config) else "n_step"
-    what = field if length == getattr(config, field) else "steps that a row of replay needs"
+    field, asked = _window(config)
+    what = field if length == asked else "steps that a row of replay needs"
     window = f"num_envs × {what} = {config.num_envs * length}"
     rows, size = -(-config.learning_starts // config.num_envs), config.batch_size
     demand(config, rows >= length, "learning_starts", f"fill a window of {window} steps")
@@ -117,10 +126,15 @@ def check_window(config: Any, length: int) -> None:
 
 def check_data(config: Any, num_steps: int, num_envs: int) -> None:
     """Whether a data set holds what a row of replay needs: one sentence if not."""
-    field = "sequence_length" if in_sequences(config) else "n_step"
-    length = getattr(config, field)
+    field, length = _window(config)
     if num_steps < length:
         raise ValueError(
             f"dataset must hold a window of {title(config)}.{field} = {length} steps of "
             f"each of its {num_envs} environments, not {num_steps} steps"
         )
+
+
+def _window(config: Any) -> tuple[str, int]:
+    """The field that says how many steps a row of replay needs, and what it says."""
+    field = "sequence_length" if in_sequences(config) else "n_step"
+    return field, getattr(config, field, 1)

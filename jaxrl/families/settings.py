@@ -25,9 +25,12 @@ from jaxrl.networks import (
 )
 from jaxrl.networks.core import obs_rank
 from jaxrl.optim.optimizer import Optimizer, Schedule, adam, linear, rmsprop
-from jaxrl.types import Array, Box, Discrete, LearnerState, PyTree, Spaces
+from jaxrl.types import Array, Box, Discrete, LearnerState, PyTree, Spaces, Transition
 
 S = TypeVar("S")
+
+Expert = Callable[[PyTree], Array]
+"""Who is imitated, and can be asked: observations [N, ...] -> actions [N, ...]."""
 
 
 class Setting(NamedTuple):
@@ -37,6 +40,7 @@ class Setting(NamedTuple):
     num_updates: int  # of the learner in the whole training, for schedules
     networks: ActorCritic | None = None  # flax modules in place of the default ones
     optimizer: Callable[[Any, Schedule], optax.GradientTransformation] | None = None
+    expert: Expert | Transition | None = None  # whom to imitate: one who can be asked, or rows
 
 
 @config
@@ -47,7 +51,6 @@ class BasicConfig:
     num_steps: int = 128
     lr: float = 2.5e-4
     anneal_lr: bool = True
-    gamma: float = 0.99
     max_grad_norm: float = 0.5
     torso: Literal["mlp", "cnn"] = "mlp"
     hidden_sizes: tuple[int, ...] = (64, 64)
@@ -59,6 +62,7 @@ class BasicConfig:
 class OnPolicyConfig(BasicConfig):
     """Fields of every on-policy algorithm."""
 
+    gamma: float = 0.99
     normalise_obs: bool = False
     normalise_reward: bool = False
 
@@ -72,6 +76,9 @@ class PolicyConfig(OnPolicyConfig):
     memory: Literal["gru", "lstm"] | None = None
     memory_size: int = 64
     sequence_length: int | None = None
+    imitates: Literal["gail", "saturating", "airl"] | None = None
+    discriminator_lr: float = 1e-3
+    discriminator_epochs: int = 4
 
 
 @config
@@ -255,9 +262,18 @@ def check(config: Any, spaces: Spaces | None = None) -> None:
     demand(config, in_sequences or not cut, "sequence_length", "be None where there is no memory")
     size = config.num_envs * config.num_steps // (length if in_sequences else 1)
     demand(config, size % parts == 0, "num_minibatches", f"divide the batch of {size}")
+    if getattr(config, "imitates", None) == "airl":
+        demand(config, not in_sequences, "imitates", "be 'gail' with a memory")
+        fits = config.distribution in (None, "gaussian")
+        demand(config, fits, "imitates", f"be 'gail' with a {config.distribution} distribution")
     if spaces is not None and not isinstance(spaces.action, Box):
         fits = getattr(config, "distribution", None) is None
         demand(config, fits, "distribution", f"be None for the action space {spaces.action}")
+
+
+def imitates(config: Any) -> bool:
+    """Whether an expert is imitated, in an environment."""
+    return hasattr(config, "labels") or getattr(config, "imitates", None) is not None
 
 
 def share_of(config: Any, devices: int) -> Any:

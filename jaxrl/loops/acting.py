@@ -1,7 +1,7 @@
 """What every loop shares: its state, a step of all environments, episodes' sums, the guard."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrl.envs.typed import demand_alike
 from jaxrl.formulas.recurrence import recurrence
-from jaxrl.numerics import previous_step
+from jaxrl.numerics import previous_step, select
 from jaxrl.shares import mean_of_shares, sum_of_shares
 from jaxrl.types import (
     Array,
@@ -98,6 +98,22 @@ def stepped(
         reached.truncated,
     )
     return Scene(env_state, reached.obs, carry), transition
+
+
+def going(
+    env: Env, learner: Learner, learnt: LearnerState, blank: PyTree
+) -> Callable[[Scene, Draws], tuple[Scene, Transition]]:
+    """The body of a scan: one step of all environments; what has ended begins anew.
+
+    Args:
+      blank: the learner's memory at an episode's start.
+    """
+
+    def step(scene: Scene, draw: Draws) -> tuple[Scene, Transition]:
+        moved, transition = stepped(env, learner, learnt, scene, draw.noise, draw.keys)
+        return select(transition.done, Scene(*draw.fresh, blank), moved), transition
+
+    return step
 
 
 def tallied(episode: Episode, reward: Array, done: Array) -> tuple[Episode, tuple[Episode, Array]]:

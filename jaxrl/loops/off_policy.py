@@ -67,7 +67,7 @@ def off_policy(env: Env, learner: Learner, buffer: Buffer, pace: Pace) -> Algori
     def init(key: Array) -> LoopState:
         state = start(key, env, learner, pace.num_envs)
         key, *k_draws, k_carry = jax.random.split(state.key, 5)
-        novice = wandering(learner, env.spaces.action)
+        novice = wandering(learner, env.spaces.action) if learner.wanders else learner
         blank = learner.carry(k_carry, pace.num_envs)
         chance = draws(k_draws, env, novice, (pace.first_rows, pace.num_envs))
         memory = buffer.init(_example(env, novice, state, chance))

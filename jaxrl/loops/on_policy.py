@@ -10,18 +10,18 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.loops.acting import (
-    Draws,
     Episode,
     LoopState,
     Scene,
     draws,
+    going,
     guarded,
     start,
     stepped,
     tallied,
 )
 from jaxrl.numerics import select
-from jaxrl.types import Algorithm, Array, Env, Learner, Metrics, Rollout, Transition
+from jaxrl.types import Algorithm, Array, Env, Learner, Metrics, Rollout
 
 UNROLL = 2  # steps in a turn of the rollout's scan: 2 % of PPO's time with 4 environments
 
@@ -34,12 +34,7 @@ def on_policy(env: Env, learner: Learner, num_envs: int, num_steps: int) -> Algo
 
     def update(state: LoopState) -> tuple[LoopState, Metrics]:
         key, *k_draws, k_carry, k_learn = jax.random.split(state.key, 6)
-        blank = learner.carry(k_carry, num_envs)
-
-        def step(scene: Scene, draw: Draws) -> tuple[Scene, Transition]:
-            moved, transition = stepped(env, learner, state.learner, scene, draw.noise, draw.keys)
-            return select(transition.done, Scene(*draw.fresh, blank), moved), transition
-
+        step = going(env, learner, state.learner, learner.carry(k_carry, num_envs))
         chance = draws(k_draws, env, learner, (num_steps, num_envs))
         scene, transition = jax.lax.scan(step, state.scene, chance, unroll=UNROLL)
         rollout = Rollout(transition, scene.obs, state.scene.carry, scene.carry)

@@ -15,7 +15,7 @@ from jaxrl.data import fixed
 from jaxrl.data.conform import conform_actions
 from jaxrl.envs import PROBES, probe, value
 from jaxrl.envs.probes import stacked
-from jaxrl.families.off_policy import OffPolicyConfig, in_sequences, replay
+from jaxrl.families.off_policy import ReplayConfig, in_sequences, replay
 from jaxrl.families.settings import Setting
 from jaxrl.loops.run import run
 from jaxrl.networks.value import Chance
@@ -139,7 +139,7 @@ def test_every_learner_of_replay_learns_from_data():
     """As shapes: what each compiles is that of its own loop. Memories are no part of a data set."""
     boxed = data()._replace(action=jnp.zeros((NUM_STEPS, NUM_ENVS, 2)))
     for name, entry in ZOO.items():
-        if not isinstance(entry.config, OffPolicyConfig) or in_sequences(entry.config):
+        if not isinstance(entry.config, ReplayConfig) or in_sequences(entry.config):
             continue
         config = replace(small(name), capacity=NUM_STEPS * NUM_ENVS)
         steps = boxed if in_a_box(config) else data()

@@ -5,11 +5,15 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl import grid, make_train
-from jaxrl.algorithms import ddpg, sac
+from jaxrl.algorithms import cloning, ddpg, sac
 from jaxrl.config import hints, replace
-from jaxrl.families.off_policy import OffPolicyConfig
+from jaxrl.families.off_policy import ReplayConfig
+from jaxrl.families.settings import Setting, check, imitates
+from jaxrl.train import trained_by
+from jaxrl.types import Transition
 from jaxrl.zoo import ZOO, entry
 from tests.zoo.keys import PLAIN, USED, noted
 from tests.zoo.worlds import CHOICE, FORCE, drift
@@ -67,7 +71,7 @@ def small(name, **changes):
     """The configuration of an algorithm on the smallest sizes."""
     config = ZOO[name].config
     sizes = {k: v for k, v in SIZES.items() if k in hints(type(config))}
-    few = FEW if isinstance(config, OffPolicyConfig) else {}
+    few = FEW if isinstance(config, ReplayConfig) else {}
     return replace(config, **(sizes | few | SMALL.get(name, {}) | changes))
 
 
@@ -89,13 +93,36 @@ def budget(config, num_updates):
 
 def training(config, env, evaluate=True):
     """A short training run; an evaluation after each update's steps if asked for."""
-    return make_train(
-        config,
-        env,
-        budget(config, NUM_UPDATES),
-        entry(config).loop.budget(config).steps_per_update if evaluate else None,
-        num_eval_episodes=2,
-    )
+    every = entry(config).loop.budget(config).steps_per_update if evaluate else None
+    return made(config, env, budget(config, NUM_UPDATES), every)
+
+
+def made(config, env, total_steps, evaluate_every=None, num_eval_episodes=2):
+    """What trains a configuration; one that imitates has an expert of `drift`."""
+    length = total_steps, evaluate_every, num_eval_episodes
+    if not imitates(config):
+        return make_train(config, env, *length[:2], num_eval_episodes=num_eval_episodes)
+    check(config, env.spaces)
+    expert = rightwards if isinstance(config, cloning.Config) else STEPS
+    return trained_by(config, env, length, Setting(env.spaces, 1, expert=expert))
+
+
+def rightwards(obs):
+    """An expert: away from the left."""
+    return (obs[:, 0] < 0.1).astype(jnp.int32)
+
+
+def _steps():
+    """Rows of an expert of `drift`, without asking `drift`."""
+    k_obs, k_gust = jax.random.split(jax.random.key(5))
+    obs = jax.random.uniform(k_obs, (12, 2), minval=-0.8, maxval=0.8)
+    next_obs = obs + jax.random.uniform(k_gust, (12, 2), minval=-0.4, maxval=0.4)
+    dead = jnp.abs(next_obs[:, 0]) > 0.8
+    rows = Transition(obs, rightwards(obs), (), jnp.ones(12), next_obs, dead, ~dead)
+    return jax.tree.map(np.asarray, rows)
+
+
+STEPS = _steps()
 
 
 def start(config, key):

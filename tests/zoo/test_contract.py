@@ -7,14 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrl import make_train
 from jaxrl.config import VOCABULARY, hints
-from jaxrl.families.off_policy import OffPolicyConfig
+from jaxrl.families.off_policy import ReplayConfig
 from jaxrl.language_zoo import LANGUAGE
 from jaxrl.types import Box, Discrete, Env, MultiDiscrete, Spaces
 from jaxrl.zoo import ZOO
 from tests.sentences import hold_sentence
-from tests.zoo.cases import Case, alone, budget, small
+from tests.zoo.cases import Case, alone, budget, made, small
 from tests.zoo.trees import assert_near, assert_same, at, bits, differ, finite, is_key, types
 from tests.zoo.yardstick import QUICK, yardstick
 
@@ -23,6 +22,8 @@ BUDGET = 8  # seconds of CPU time for all contracts of one algorithm, on a quick
 REPLAY_BUDGET = 18  # of one that learns from replay: twice the program, R2D2's a bit more
 
 CRITIC_FREE = {"rloo", "grpo"}
+CLONING = {"bc", "dagger"}
+JUDGED = {"gail", "airl"}
 CLIPPED = {"ppo", "grpo"}
 WITHOUT_POLICY = {"pqn"}
 ENTROPIC = {"sac", "redq", "discrete_sac"}
@@ -94,12 +95,14 @@ def test_nothing_is_nan_and_the_metrics_are_all_there(case):
 
 
 def replayed(name):
-    return isinstance(ZOO[name].config, OffPolicyConfig)
+    return isinstance(ZOO[name].config, ReplayConfig)
 
 
 def named_metrics(name):
     names = {"steps", "episode_return", "episode_length", "refused", "grad_norm", "lr"}
-    if name not in CRITIC_FREE:
+    if name in CLONING:
+        names |= {"cloning_loss", "agreement"}
+    elif name not in CRITIC_FREE:
         names |= {"value_loss"} if replayed(name) else {"value_loss", "explained_variance"}
     if name not in WITHOUT_POLICY and not replayed(name):
         names |= {"entropy", "approx_kl"}
@@ -109,6 +112,8 @@ def named_metrics(name):
         names |= {"entropy", "temperature"}
     if name in CLIPPED:
         names |= {"clip_fraction"}
+    if name in JUDGED:
+        names |= {"discriminator_loss", "discriminator_accuracy", "imitation_reward"}
     return names | {"eval_return"}
 
 
@@ -155,10 +160,10 @@ def test_actions_that_cannot_be_taken_are_refused_before_anything_is_traced(name
     config, only = small(name), ONLY.get(name, kind)
     arguments = (config, Env(never, never, Spaces(PLANE, ACTIONS[kind])), budget(config, 1))
     if kind == only:
-        assert make_train(*arguments).num_updates == 1
+        assert made(*arguments).num_updates == 1
         return
     with pytest.raises(ValueError) as error:
-        make_train(*arguments)
+        made(*arguments)
     hold_sentence(str(error.value), f"needs a {only} action space, not {ACTIONS[kind]}")
 
 

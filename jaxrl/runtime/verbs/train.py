@@ -84,13 +84,13 @@ def _resumed(options: argparse.Namespace, values: dict[str, Any]) -> Callable[[]
 
 def _check_saving(options: argparse.Namespace, made: Any) -> None:
     """Whether a data set can be written at the end, if one was asked for."""
-    from jaxrl.families.off_policy import OffPolicyConfig
+    from jaxrl.families.off_policy import ReplayConfig
     from jaxrl.runtime.outputs import output
 
     if options.save_dataset is None:
         return
     output(options.save_dataset, [".safetensors"], "save_dataset")
-    if made.dataset is not None or not isinstance(made.config, OffPolicyConfig):
+    if made.dataset is not None or not isinstance(made.config, ReplayConfig):
         what = made.algorithm if made.dataset is None else f"the data set {made.dataset!r}"
         raise ValueError(f"save_dataset needs a run that fills a replay buffer, not {what}")
 
