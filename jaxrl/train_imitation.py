@@ -83,6 +83,11 @@ def demonstrate(
     return jax.lax.scan(going(env, learner, first.learner, ()), first.scene, chance)[1]
 
 
+def shown(env: Env) -> Transition:
+    """The shapes and types of one step, whoever took it."""
+    return example(env, asked(lambda obs: obs))
+
+
 def _rows(env: Env, expert: Any) -> Transition:
     """Demonstrations as rows [B, ...], if they are steps in the environment."""
     if not isinstance(expert, Transition):
@@ -90,7 +95,6 @@ def _rows(env: Env, expert: Any) -> Transition:
             "expert must be Transitions [T, N, ...] for a discriminator, as demonstrate makes them,"
             f" not {expert!r}"
         )
-    wanted = example(env, asked(lambda obs: obs))
-    found = conform(named(expert._replace(extras=())), wanted, "expert")
+    found = conform(named(expert._replace(extras=())), shown(env), "expert")
     conform_actions(found.action, env.spaces.action, "expert")
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)

@@ -9,11 +9,13 @@ import numpy as np
 
 from jaxrl.data import Buffer
 from jaxrl.data.conform import conform, named
+from jaxrl.envs import make
 from jaxrl.runtime import tensors
 from jaxrl.runtime.text_files import examples
 from jaxrl.tasks import taught
 from jaxrl.text import Task
 from jaxrl.train import row
+from jaxrl.train_imitation import shown
 from jaxrl.types import PyTree, Transition
 
 
@@ -46,9 +48,18 @@ def taught_by(task: Task, path: str) -> Task:
         return taught(task, *found)
 
 
+def demonstrations(path: str, env: str, env_params: dict[str, Any]) -> Transition:
+    """The steps of a file, whoever took them in an environment."""
+    return _read(path, shown(make(env, **env_params)))
+
+
 def rows(path: Path | str, config: Any, env: Any, env_params: dict[str, Any]) -> Transition:
     """The rows of a file as a configuration and an environment ask for them."""
+    return _read(path, row(config, env, env_params))
+
+
+def _read(path: Path | str, example: Transition) -> Transition:
     try:
-        return load(path, row(config, env, env_params))
+        return load(path, example)
     except OSError as error:
         raise ValueError(f"dataset must be a readable file, not {str(path)!r}") from error

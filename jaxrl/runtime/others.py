@@ -1,5 +1,6 @@
-"""What the training of a language model takes from elsewhere: a policy, and rewards."""
+"""What training takes from elsewhere: policies to begin with or to imitate, and rewards."""
 
+import functools
 import shlex
 from pathlib import Path
 
@@ -10,18 +11,20 @@ from jaxrl.algorithms import lm_reward
 from jaxrl.families import language
 from jaxrl.families.headed import reward_model
 from jaxrl.families.language import LanguageSetting
+from jaxrl.families.settings import Expert
 from jaxrl.language_zoo import language_entry
-from jaxrl.runtime import functions, pretrained, weights
+from jaxrl.runtime import datasets, functions, pretrained, weights
 from jaxrl.runtime.folder import CONFIG
 from jaxrl.runtime.functions import Part
 from jaxrl.runtime.host_rewards import HostReward, host_reward, in_jit
 from jaxrl.runtime.load import Run, load
 from jaxrl.runtime.record import Record
-from jaxrl.runtime.sides import LANGUAGES
+from jaxrl.runtime.sides import ENVIRONMENTS, LANGUAGES, side
 from jaxrl.tasks import weighted
 from jaxrl.tasks.questions import Reward
 from jaxrl.text import Prompts, Response, Task, take
-from jaxrl.types import Array, PyTree
+from jaxrl.train_imitation import policy
+from jaxrl.types import Array, PyTree, Transition
 
 NUM_TRIED = 4
 """Demonstrations on which a function is tried before training begins."""
@@ -78,7 +81,7 @@ def opened(task: Task, part: Part, called: bool) -> Reward:
     with jax.ensure_compile_time_eval():  # of parameters that are kept, none is a tracer
         run = judgement(part.path, task)
         params = run.learner_state().params
-    setting = LanguageSetting(task, 1, **run.record.networks())
+    setting = LanguageSetting(task, 1, **run.record.options())
     return reward_model(language.model(run.config, setting), params)
 
 
@@ -107,6 +110,10 @@ def check(record: Record, begins: bool = True) -> None:
     Args:
       begins: whether it is to begin, and not to go on from a checkpoint.
     """
+    if record.expert is not None:
+        _teacher(record.expert, record.env)
+    if side(record.config) is ENVIRONMENTS:
+        return
     if begins:
         start(record)
     task = record.lessons()
@@ -116,6 +123,34 @@ def check(record: Record, begins: bool = True) -> None:
             function(task, part, record.called)(asked, task.demonstration(asked))
         else:
             judgement(part.path, task)
+
+
+def expert(record: Record) -> Expert | Transition:
+    """Whom a run imitates: the policy of another one's best seed, or the steps of a file.
+
+    The policy is opened when it is first asked, which only who learns does.
+    """
+    if record.expert is None:
+        assert record.dataset is not None
+        return datasets.demonstrations(record.dataset, record.env, record.env_params)
+    opened = functools.cache(functools.partial(_teacher, record.expert, record.env))
+
+    def act(obs: PyTree) -> Array:
+        with jax.ensure_compile_time_eval():  # of parameters that are kept, none is a tracer
+            ask = opened()
+        return ask(obs)
+
+    return act
+
+
+def _teacher(path: str, env: str) -> Expert:
+    run = load(path)
+    if run.env_name != env:
+        raise ValueError(f"expert must be a run on {env}, not on {run.env_name}: {path}")
+    try:
+        return policy(run.config, run.learner_state(), run.env)
+    except ValueError as error:
+        raise ValueError(f"expert cannot be asked: {error}") from error
 
 
 def _run(name: str, path: str, task: Task) -> Run:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from jaxrl.config import hints, replace, title, validate
-from jaxrl.families.settings import share_of
+from jaxrl.families.off_policy import ReplayConfig
+from jaxrl.families.settings import imitates, share_of
 from jaxrl.language_zoo import compares, learns_from_examples
 from jaxrl.names import unknown
 from jaxrl.runtime import datasets, functions, pretrained, text_files
@@ -22,7 +23,7 @@ OPTIONAL_COUNTS = {"evaluate_every": 1, "checkpoint_every": 1}
 MOST = 2**31 - 1
 STEPS = {"total_steps", "evaluate_every", "checkpoint_every"}
 """The greatest whole number, and those that may be more than 32 bits hold."""
-PATHS = ("dataset", "start")
+PATHS = ("dataset", "start", "expert")
 NAMES = ("algorithm", "env", "env_params", *PATHS, "reward", *COUNTS, *OPTIONAL_COUNTS)
 
 
@@ -34,6 +35,7 @@ class Record(NamedTuple):
     env_params: dict[str, Any]
     dataset: str | None  # a file to learn from: rows of replay, or examples of text
     start: str | None  # the folder of a run with whose policy this one begins, or of weights
+    expert: str | None  # the folder of a run whose policy is imitated
     reward: str | tuple[str, ...] | None  # what takes the place of the task's: see `functions`
     total_steps: int
     seed: int
@@ -49,8 +51,8 @@ class Record(NamedTuple):
         """The training of one seed; with a configuration of traced leaves, inside a trace."""
         config = self.config if config is None else config
         budget, params = (self.total_steps, self.evaluate_every), self.env_params
-        if self.dataset is None or side(config) is LANGUAGES:
-            made = side(config).train(config, self.lessons(), *budget, **self.networks())
+        if self.dataset is None or side(config) is LANGUAGES or learns_by_acting(config):
+            made = side(config).train(config, self.lessons(), *budget, **self.options())
             shared = self.seeds == 1 < self.devices
             return with_devices(made, config, self.devices) if shared else made
         data = datasets.rows(self.dataset, config, self.env, self.env_params)
@@ -77,9 +79,12 @@ class Record(NamedTuple):
 
         return world if self.reward is None else judged(world, self.reward, self.called)
 
-    def networks(self) -> dict[str, Any]:
-        """What takes the place of the networks that the configuration asks for."""
-        return {} if self.origin is None else {"model": pretrained.model(self.origin)}
+    def options(self) -> dict[str, Any]:
+        """What training is given besides: a model in place of the configuration's, or an expert."""
+        from jaxrl.runtime.others import expert
+
+        found = {} if self.origin is None else {"model": pretrained.model(self.origin)}
+        return found | ({"expert": expert(self)} if imitates(self.config) else {})
 
     def flat(self) -> dict[str, Any]:
         """All names and values, the fields of the configuration among them."""
@@ -94,6 +99,11 @@ class Record(NamedTuple):
         for name in ours.keys() | theirs.keys():
             if ours.get(name) != theirs.get(name):
                 yield f"{name} is {theirs.get(name)!r} and was {ours.get(name)!r}"
+
+
+def learns_by_acting(config: Any) -> bool:
+    """Whether a configuration asks for data to imitate, and not to learn from alone."""
+    return imitates(config) and not isinstance(config, ReplayConfig)
 
 
 def record(values: Mapping[str, Any], origin: str | None = None) -> Record:
@@ -129,6 +139,7 @@ def record(values: Mapping[str, Any], origin: str | None = None) -> Record:
     config = validate(replace(config, **_typed(config, fields)))
     if paths["start"] is not None and (steps := config.demonstration_steps):
         raise ValueError(f"demonstration_steps must be 0 where start is given, not {steps}")
+    _check_expert(algorithm, config, paths)
     numbers: dict[str, Any] = {**counts, **optional}
     made = Record(algorithm, env, env_params, **paths, **numbers, config=config, origin=origin)
     if made.seed + made.seeds - 1 > MOST:
@@ -193,6 +204,20 @@ def _check_paths(algorithm: str, paths: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"{name} needs an algorithm that trains a language model, not {algorithm}"
             )
+
+
+def _check_expert(algorithm: str, config: Any, paths: Mapping[str, Any]) -> None:
+    """Whether there is who is imitated, and nobody else."""
+    expert, dataset = (paths[name] is not None for name in ("expert", "dataset"))
+    if not imitates(config):
+        if expert:
+            raise ValueError(f"expert needs an algorithm that imitates, not {algorithm}")
+    elif learns_by_acting(config):
+        if expert or not dataset:
+            raise ValueError(f"{algorithm} needs an expert's steps, as --dataset FILE, and no more")
+    elif expert == dataset or (dataset and config.labels == "asked"):
+        data = "" if config.labels == "asked" else ", or its steps, as --dataset FILE"
+        raise ValueError(f"{algorithm} needs a run to imitate, as --expert FOLDER{data}")
 
 
 def _from_files(config: Any, origin: str | None, dataset: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from jaxrl.names import unknown
 from jaxrl.tasks import TASKS, make_task, prompt_texts
 from jaxrl.text import Task
 from jaxrl.train import Training, make_train
+from jaxrl.train_imitation import make_imitation
 from jaxrl.train_language import DEFAULT_RESPONSES, make_language_train
 from jaxrl.types import Env
 
@@ -70,10 +71,16 @@ def _environment(name: Any, **params: Any) -> Env:
     return make(name, **params)
 
 
+def _trained(config: Any, env: Any, *budget: Any, expert: Any = None, **options: Any) -> Training:
+    if expert is None:
+        return make_train(config, env, *budget, **options)
+    return make_imitation(config, env, expert, *budget, **options)
+
+
 ENVIRONMENTS = Side(
     zoo.tuned,
     _environment,
-    make_train,
+    _trained,
     _few_products,
     Words(
         "environment steps",

@@ -27,8 +27,9 @@ RECORD = {
     "dataset": (
         "FILE",
         "learn from these data alone: rows that --save-dataset wrote, all steps being gradient "
-        "steps; or JSON lines of examples (language models)",
+        "steps; for gail and airl steps to imitate; or JSON lines of examples (language models)",
     ),
+    "expert": ("FOLDER", "imitate the policy of this run (bc, dagger)"),
     "total_steps": (
         "N",
         "environment steps or responses of each seed; by default as tuned",

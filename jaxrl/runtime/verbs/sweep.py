@@ -10,7 +10,17 @@ from typing import Any
 
 from jaxrl.runtime.verbs import Parser, algorithm_options, allowed, record_values
 
-FIELDS = ("env", "start", "reward", "dataset", "total_steps", "seed", "seeds", "evaluate_every")
+FIELDS = (
+    "env",
+    "start",
+    "reward",
+    "dataset",
+    "expert",
+    "total_steps",
+    "seed",
+    "seeds",
+    "evaluate_every",
+)
 
 
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -32,12 +42,13 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     """Understand and check all of a sweep."""
     from jaxrl.runtime import devices, folder, pretrained
     from jaxrl.runtime.others import check, start
-    from jaxrl.runtime.record import record, write_yaml
+    from jaxrl.runtime.record import learns_by_acting, record, write_yaml
     from jaxrl.runtime.sides import ENVIRONMENTS, side
 
     values = record_values(options, ("grid", "random", "range"))
     base = allowed(record(values, pretrained.origin(values.get("start"))), options)
-    if base.dataset is not None and side(base.config) is ENVIRONMENTS:
+    acts = side(base.config) is not ENVIRONMENTS or learns_by_acting(base.config)
+    if base.dataset is not None and not acts:
         raise ValueError(f"sweep learns by acting, not from the data set {base.dataset!r}")
     devices.offer(devices.num_cores())
     base.training()
@@ -151,5 +162,5 @@ def _swept(base: Any, begun: Any, configs: Any, quiet: bool) -> Any:
             evaluate_every=base.evaluate_every,
             start=begun,
             report=report,
-            **base.networks(),
+            **base.options(),
         )
