@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import checks, zoo
-from jaxrl.config import title, validate
+from jaxrl.config import demand, title, validate
 from jaxrl.data.conform import conform, conform_actions, named
 from jaxrl.envs import make
 from jaxrl.families.adversarial import imitating
@@ -205,6 +205,7 @@ def make_offline(
     """
     config, made, total_steps = understood(config, env, total_steps, env_params)
     _check_slots(networks, optimizer)
+    demand(config, getattr(config, "labels", "done") == "done", "labels", "be 'done' with data")
     budget = zoo.data_budget(config)
     run_of = _run_of(budget, total_steps, evaluate_every, 16)
     setting = Setting(made.spaces, run_of[0] * budget.learner_updates, networks, optimizer)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.families.normalise import BOUND, EPS, Normalised, with_content
+from jaxrl.families.normalise import BOUND, EPS, Moments, Normalised, with_content
 from jaxrl.families.policy import ActorCritic
 from jaxrl.networks import action_mask, content
 from jaxrl.runtime import checkpoint, numpy_policy, tensors
@@ -144,15 +144,22 @@ def _described(agent: Agent, params: PyTree) -> numpy_policy.Policy:
     if strange := [name for name in weights if not name.startswith(known)]:
         raise ValueError(f"{strange} belong to no layer that is described")
     normalise = None
-    if isinstance(state.slots, Normalised) and state.slots.obs is not None:
+    moments = _moments(state)
+    if moments is not None:
         normalise = {"eps": EPS, "bound": BOUND}
-        weights |= {"obs/mean": state.slots.obs.mean, "obs/var": state.slots.obs.var}
+        weights |= {"obs/mean": moments.mean, "obs/var": moments.var}
     description = {
         "normalise": normalise,
         "layers": layers,
         "action": _action(config, agent.env.spaces.action),
     }
     return numpy_policy.Policy(description, jax.device_get(weights))
+
+
+def _moments(state: LearnerState) -> Moments | None:
+    """Of the observations, wherever among the slots of other combinators they are."""
+    leaves = jax.tree.leaves(state.slots, is_leaf=lambda x: isinstance(x, Normalised))
+    return next((x.obs for x in leaves if isinstance(x, Normalised)), None)
 
 
 def _network(config: Any, params: PyTree) -> Iterator[dict[str, Any]]:

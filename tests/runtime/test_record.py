@@ -11,7 +11,10 @@ BASE = {"algorithm": "ppo", "env": "CartPole-v1"}
 
 @pytest.mark.parametrize("name", zoo.ZOO)
 def test_a_file_gives_back_what_was_written(name, tmp_path) -> None:
-    made = record({"algorithm": name, "env": "any", "seeds": 4, "devices": 2, "gamma": 0.1 + 0.2})
+    values = {"algorithm": name, "env": "any", "seeds": 4, "devices": 2, "lr": 0.1 + 0.2}
+    values |= {"bc": {"expert": "a"}, "dagger": {"expert": "a"}}.get(name, {})
+    values |= {"gail": {"dataset": "b"}, "airl": {"dataset": "b"}}.get(name, {})
+    made = record(values)
     (tmp_path / "a.yaml").write_text(write_yaml(made))
     assert record(read_yaml(tmp_path / "a.yaml")) == made
 
