@@ -307,7 +307,7 @@ OBJECTIVES: dict[str, list[Objective]] = {
             "cloning_loss squared_cloning_loss",
         ),
         ("GAIL", "reward −log(1 − D)", "discriminator_loss gail_reward"),
-        ("AIRL", "reward log D − log(1 − D)", "discriminator_loss airl_reward"),
+        ("AIRL", "reward log D − log(1 − D)", "discriminator_loss airl_reward potential_shaping"),
         (
             "ICM",
             "reward η ½‖φ̂ − φ‖², features by predicting a from φ, φ′",

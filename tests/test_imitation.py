@@ -121,7 +121,10 @@ MISTAKES = [
         lambda: make_imitation(ppo.Config(imitates="airl", distribution="beta"), "Pendulum-v1", 1),
         "ppo.imitates must be 'gail' with a beta distribution",
     ),
-    (lambda: demonstrate(jax.random.key(0), ENV, balancer, 0), "num_steps must be an integer of at least 1, not 0"),
+    (
+        lambda: demonstrate(jax.random.key(0), ENV, balancer, 0),
+        "num_steps must be an integer of at least 1, not 0",
+    ),
 ]
 
 
