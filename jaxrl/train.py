@@ -11,6 +11,7 @@ from jaxrl import checks, zoo
 from jaxrl.config import validate
 from jaxrl.data.conform import conform, conform_actions, named
 from jaxrl.envs import make
+from jaxrl.families.curious import curious
 from jaxrl.families.normalise import normalised
 from jaxrl.families.off_policy import Around, OffPolicyConfig
 from jaxrl.families.policy import ActorCritic
@@ -267,7 +268,8 @@ def build(config: Any, env: Env, setting: Setting) -> tuple[Algorithm, Learner]:
     entry = zoo.entry(config)
     learner = entry.learner(config, setting)
     if isinstance(config, OnPolicyConfig):
-        learner = normalised(config, learner)
+        # Curiosity sees what the learner sees, and is paid apart from the rewards that are scaled.
+        learner = normalised(config, curious(config, setting, learner))
     return entry.loop.make(config, env, learner), learner
 
 

@@ -24,9 +24,9 @@ UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
         retrace_weight sarsa_target watkins_target""",
     "the value family chooses the next action first, for distributions as for numbers": """
         double_q_target double_value q_learning_target""",
-    "imitation and curiosity are not in the zoo yet": """
-        airl_reward cloning_loss discriminator_loss gail_reward icm_forward_loss icm_inverse_loss
-        icm_reward rnd_error saturating_reward squared_cloning_loss squared_distance""",
+    "imitation is not in the zoo yet": """
+        airl_reward cloning_loss discriminator_loss gail_reward saturating_reward
+        squared_cloning_loss""",
     "language models ask for neither yet: they are a user's to combine": """
         decoupled_surrogate length_adaptive_lambda linear_length_penalty relative_length_reward""",
     "its value is read from hidden states, never from all logits": "sft_loss",
