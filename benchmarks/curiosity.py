@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from gymnax.environments.bsuite.deep_sea import DeepSea
 
 from benchmarks.learning import CONTINUOUS_CAR, MOUNTAIN_CAR, keep, kept, middle, scored
 from benchmarks.readme import put, table
@@ -34,7 +33,7 @@ CAR = ppo.Config(num_envs=16, num_steps=64, lr=1e-3, normalise_obs=True)
 DIVER = ppo.Config(num_steps=64, lr=1e-3)
 SETTINGS: dict[str, tuple[ppo.Config, int]] = {
     MOUNTAIN_CAR: (CAR, 100_000),
-    CONTINUOUS_CAR: (CAR, 100_000),
+    CONTINUOUS_CAR: (replace(CAR, normalise_obs=False), 200_000),
     SEA: (DIVER, 30_000),
     DEEP_SEA: (DIVER, 200_000),
 }
@@ -44,7 +43,7 @@ SLOW = dict(curiosity_coef=10.0, curiosity_lr=1e-4)
 SMALL = dict(curiosity_coef=0.1)
 OWN: dict[str, dict[str, Any]] = {
     MOUNTAIN_CAR: SLOW,
-    CONTINUOUS_CAR: SLOW,
+    CONTINUOUS_CAR: SLOW | dict(curiosity_coef=3.0),
     SEA: SMALL,
     DEEP_SEA: SMALL,
 }
@@ -55,7 +54,11 @@ ROWS = {f"{kind}:{env}": (kind, env) for env in SETTINGS for kind in KINDS}
 
 def world(name: str) -> Env:
     """The environment of a name; the deeper sea is no parameter of gymnax's."""
-    return make(DeepSea(size=16)) if name == DEEP_SEA else make(name)
+    if name != DEEP_SEA:
+        return make(name)
+    from gymnax.environments.bsuite.deep_sea import DeepSea  # starts jax, so not any earlier
+
+    return make(DeepSea(size=16))
 
 
 def train(kind: str, env: str, num_seeds: int) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def icm(config: Any, spaces: Spaces) -> Curiosity:
 
     def error(params: ICM, fixed: PyTree, steps: Seen) -> Array:
         _, reached, prediction = foreseen(params, steps)
-        return icm_reward(prediction, reached, 1.0)
+        return icm_reward(prediction, reached, 1.0)  # η comes with the deviation: see `rewarded`
 
     def loss(params: ICM, steps: Seen) -> tuple[Array, Array]:
         feature, reached, prediction = foreseen(params, steps)

@@ -62,7 +62,7 @@ class OnPolicyConfig(BasicConfig):
     normalise_obs: bool = False
     normalise_reward: bool = False
     curiosity: Literal["icm", "rnd"] | None = None
-    curiosity_coef: float = 0.1
+    curiosity_coef: float = 0.3
     curiosity_lr: float = 1e-3
     curiosity_epochs: int = 1
     curiosity_minibatches: int = 1
