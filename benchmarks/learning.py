@@ -180,6 +180,11 @@ def train(row: Row, num_seeds: int) -> dict[str, Any]:
     config, tuned_steps = zoo.tuned(row.algorithm, row.env, **(row.changes or {}))
     total_steps = tuned_steps if row.total_steps is None else row.total_steps
     env = mask_velocity(make(CARTPOLE), (0, 2)) if row.env == POSITIONS else make(row.env)
+    return scored(config, env, total_steps, num_seeds)
+
+
+def scored(config: Any, env: Any, total_steps: int, num_seeds: int) -> dict[str, Any]:
+    """Train all seeds of a configuration; what is kept of them."""
     start = time.perf_counter()
     swept = sweep(
         config,
@@ -194,40 +199,46 @@ def train(row: Row, num_seeds: int) -> dict[str, Any]:
     return {"steps": int(swept.steps[-1]), "seconds": round(seconds, 1), "scores": scores}
 
 
-def kept() -> dict[str, Any]:
+def kept(path: Path = RESULTS) -> dict[str, Any]:
     """The results of all rows that ever ran."""
-    return json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
-def keep(row: Row, result: dict[str, Any]) -> None:
+def keep(title: str, result: dict[str, Any], path: Path = RESULTS) -> None:
     """Put a row's result beside the others; another process may have written meanwhile."""
-    RESULTS.parent.mkdir(exist_ok=True)
-    results = kept() | {row.title: result}
+    path.parent.mkdir(exist_ok=True)
+    results = kept(path) | {title: result}
     text = json.dumps(results, sort_keys=True).replace('}, "', '},\n"')  # a line for each row
-    RESULTS.write_text(text + "\n", "utf-8")
+    path.write_text(text + "\n", "utf-8")
 
 
 def line(row: Row, result: dict[str, Any]) -> list[str]:
     """A row of the table."""
     scores, reference = np.array(result["scores"]), row.reference
-    low, high = bootstrap_interval(scores)
+    _, high = bootstrap_interval(scores)
     return [
         row.name,
         row.env,
         f"{result['steps']:,}",
-        f"{iqm(scores):.1f} [{low:.1f}, {high:.1f}] over {len(scores)}",
+        middle(scores),
         f"{reference.score:g} @ {reference.steps:,}, {reference.whose}",
         verdict(reference, float(iqm(scores)), high, result["steps"]),
         f"{result['seconds']:,.0f}",
     ]
 
 
-def verdict(reference: Reference, middle: float, high: float, steps: int) -> str:
+def middle(scores: np.ndarray, places: int = 1) -> str:
+    """The interquartile mean of seeds, and its interval."""
+    low, high = bootstrap_interval(scores)
+    return f"{iqm(scores):.{places}f} [{low:.{places}f}, {high:.{places}f}] over {len(scores)}"
+
+
+def verdict(reference: Reference, mean: float, high: float, steps: int) -> str:
     """Whether the mean, or its interval alone, reaches the reference, or a solution."""
     goal = reference.score if reference.goal is None else reference.goal
     if high < goal:
         return "below" if reference.goal is None else "not solved"
-    said = "reached" if middle >= goal else "in the interval"
+    said = "reached" if mean >= goal else "in the interval"
     return said if steps <= reference.steps else f"{said}, later"
 
 
@@ -251,7 +262,7 @@ def main() -> None:
         if row.title in options.only:
             result = train(row, options.seeds)
             print(" | ".join(line(row, result)), flush=True)
-            keep(row, result)
+            keep(row.title, result)
     if options.write:
         device = jax.devices()[0].device_kind
         head = (

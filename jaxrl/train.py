@@ -12,6 +12,7 @@ from jaxrl.config import demand, title, validate
 from jaxrl.data.conform import conform, conform_actions, named
 from jaxrl.envs import make
 from jaxrl.families.adversarial import imitating
+from jaxrl.families.curious import curious
 from jaxrl.families.normalise import normalised
 from jaxrl.families.off_policy import Around, ReplayConfig
 from jaxrl.families.policy import ActorCritic
@@ -284,7 +285,9 @@ def build(config: Any, env: Env, setting: Setting) -> tuple[Algorithm, Learner]:
     entry = zoo.entry(config)
     learner = entry.learner(config, setting)
     if isinstance(config, OnPolicyConfig):
-        learner = imitating(config, setting, normalised(config, learner))
+        # Curiosity sees what the learner sees, and is paid apart from the rewards that are scaled.
+        learner = normalised(config, curious(config, setting, learner))
+        learner = imitating(config, setting, learner)
     return entry.loop.make(config, env, learner), learner
 
 

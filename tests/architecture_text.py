@@ -24,8 +24,6 @@ UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
         retrace_weight sarsa_target watkins_target""",
     "the value family chooses the next action first, for distributions as for numbers": """
         double_q_target double_value q_learning_target""",
-    "curiosity is not in the zoo yet": """
-        icm_forward_loss icm_inverse_loss icm_reward rnd_error""",
     "language models ask for neither yet: they are a user's to combine": """
         decoupled_surrogate length_adaptive_lambda linear_length_penalty relative_length_reward""",
     "its value is read from hidden states, never from all logits": "sft_loss",

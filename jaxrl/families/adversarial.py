@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxrl.config import replace
 from jaxrl.families import settings
 from jaxrl.families.bootstrap import discounts
-from jaxrl.families.box import span
+from jaxrl.families.deed import deed
 from jaxrl.families.minibatch import Passes, Reported, descend
 from jaxrl.families.normalise import joined, no_moments, standardised
 from jaxrl.families.policy import batch_mean
@@ -34,13 +34,11 @@ from jaxrl.shares import mean_of_shares
 from jaxrl.types import (
     Array,
     Box,
-    Discrete,
     Learner,
     LearnerState,
     Metrics,
     PyTree,
     Rollout,
-    Space,
     Transition,
     once,
 )
@@ -126,7 +124,7 @@ def _judge(config: Any, setting: Setting) -> Judge:
     """Networks of the configuration's sizes, without memory."""
     spaces = setting.spaces
     plain, shown = replace(config, memory=None, torso="mlp"), content(spaces.observation)
-    airl, num_dims = config.imitates == "airl", _num_dims(spaces.action)
+    airl, num_dims = config.imitates == "airl", deed(spaces.action).width
 
     def network(space: PyTree) -> Network:
         return settings.network(plain, spaces._replace(observation=space), None, 1, 1.0)
@@ -176,7 +174,7 @@ def _sight(
         nothing = jnp.zeros_like(steps.reward)
         return Steps(
             obs,
-            _numbers(space, steps.action),
+            deed(space).shown(steps.action),
             next_obs,
             discounts(config.gamma, steps.terminated),
             log_prob(state, steps) if config.imitates == "airl" else nothing,
@@ -216,20 +214,3 @@ def _drawn(key: Array, setting: Setting, size: int) -> Transition:
 def _flat(steps: Transition) -> Transition:
     """Steps [T, N, ...] as rows, without what acting left for learning."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps._replace(extras=()))
-
-
-def _num_dims(space: Space) -> int:
-    """Numbers in an action."""
-    if isinstance(space, Box):
-        return span(space).num_dims
-    return space.num_values if isinstance(space, Discrete) else sum(space.num_values)
-
-
-def _numbers(space: Space, action: Array) -> Array:
-    """Actions [B, ...] as numbers, [B, D]: between −1 and 1 in a box, else 1 for what is chosen."""
-    if isinstance(space, Box):
-        return span(space).unit(action)
-    if isinstance(space, Discrete):
-        return jax.nn.one_hot(action, space.num_values)
-    each = zip(jnp.moveaxis(action, -1, 0), space.num_values, strict=True)
-    return jnp.concatenate([jax.nn.one_hot(x, n) for x, n in each], -1)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxrl.families.box import span
+from jaxrl.families.deed import summed
 from jaxrl.families.settings import Expert
 from jaxrl.formulas.imitation import cloning_loss, squared_cloning_loss
 from jaxrl.networks import Network, action_mask, distribution, masked
@@ -21,11 +21,9 @@ from jaxrl.optim.optimizer import Optimizer
 from jaxrl.types import (
     Array,
     Box,
-    Discrete,
     Learner,
     LearnerState,
     Metrics,
-    MultiDiscrete,
     PyTree,
     Space,
     once,
@@ -62,19 +60,9 @@ def fit(space: Space) -> Fit:
 
         return Fit(box.num_dims, lambda output: box.action(jnp.tanh(output)), distance)
     choose = distribution(space)
-    return Fit(choose.size, lambda output: choose.act(choose.mode(output)), _among(space))
-
-
-def _among(space: Discrete | MultiDiscrete) -> Callable[[Array, Array], Array]:
-    if isinstance(space, Discrete):
-        return cloning_loss
-    ends = np.cumsum(space.num_values)[:-1]
-
-    def loss(output: Array, action: Array) -> Array:
-        each = zip(jnp.split(output, ends, -1), jnp.moveaxis(action, -1, 0), strict=True)
-        return jnp.stack([cloning_loss(*one) for one in each]).sum(0)
-
-    return loss
+    return Fit(
+        choose.size, lambda output: choose.act(choose.mode(output)), summed(space, cloning_loss)
+    )
 
 
 def asked(expert: Expert) -> Learner:

@@ -28,6 +28,14 @@ class Moments(NamedTuple):
     var: PyTree
 
 
+class Tracked(NamedTuple):
+    """Discounted sums of rewards, and the moments of all such sums."""
+
+    moments: Moments
+    running: Array  # the sum so far of each environment, [N]
+    over: Array  # whether its episode ended with the last step, [N]
+
+
 class Normalised(NamedTuple):
     """The slots of a normalised learner around those of the learner itself."""
 
@@ -52,16 +60,9 @@ def normalised(config: Any, learner: Learner) -> Learner:
     def init(key: Array, obs: PyTree) -> LearnerState:
         state = learner.init(key, obs)
         first = jax.tree.map(lambda x: x[0], content(obs))
-        zeros = jnp.zeros(len(jax.tree.leaves(obs)[0]), jnp.float32)
-        return state._replace(
-            slots=Normalised(
-                slots=state.slots,
-                obs=no_moments(first) if config.normalise_obs else None,
-                returns=no_moments(jnp.float32(0)) if config.normalise_reward else None,
-                running=zeros if config.normalise_reward else None,
-                over=zeros.astype(bool) if config.normalise_reward else None,
-            )
-        )
+        nothing = no_returns(obs) if config.normalise_reward else (None, None, None)
+        moments = no_moments(first) if config.normalise_obs else None
+        return state._replace(slots=Normalised(state.slots, moments, *nothing))
 
     def act(state: LearnerState, obs: PyTree, noise: PyTree, carry: PyTree) -> Any:
         return learner.act(inner(state), seen(state.slots, obs), noise, carry)
@@ -98,12 +99,12 @@ def no_moments(like: PyTree) -> Moments:
     )
 
 
-def standardised(moments: Moments, x: PyTree) -> PyTree:
+def standardised(moments: Moments, x: PyTree, bound: float = BOUND) -> PyTree:
     """(x − mean) / deviation, leaf by leaf, within bounds."""
 
     def one(x: Array, mean: Array, var: Array) -> Array:
         mean, var = (jnp.broadcast_to(m, x.shape) for m in (mean, var))
-        return jnp.clip((floats(x) - mean) / jnp.sqrt(var + EPS), -BOUND, BOUND)
+        return jnp.clip((floats(x) - mean) / jnp.sqrt(var + EPS), -bound, bound)
 
     return jax.tree.map(one, x, moments.mean, moments.var)
 
@@ -134,21 +135,37 @@ def joined(moments: Moments, x: PyTree, mask: Array | None = None) -> Moments:
     return Moments(total, mean, var)
 
 
-def _with_returns(gamma: Scalar, kept: Normalised, rollout: Rollout) -> Normalised:
+def no_returns(obs: PyTree) -> Tracked:
+    """No sum so far, in as many environments as there are observations."""
+    zeros = jnp.zeros(len(jax.tree.leaves(obs)[0]), jnp.float32)
+    return Tracked(no_moments(jnp.float32(0)), zeros, zeros.astype(bool))
+
+
+def tracked(gamma: Scalar, kept: Tracked, reward: Array, rollout: Rollout) -> Tracked:
     """Moments of the discounted return so far: Gₜ = rₜ + γ (1 − dₜ₋₁) Gₜ₋₁.
 
     The done of the step before is what starts the sum anew: the last reward of an episode belongs
     to that episode.
+
+    Args:
+      reward: rₜ of the rollout's steps, [T, N].
     """
-    steps = rollout.transition
-    assert kept.returns is not None and kept.over is not None and kept.running is not None
-    fresh = previous_step(steps.done, kept.over)
+    done = rollout.transition.done
+    fresh = previous_step(done, kept.over)
 
     def one(reward: Array, fresh: Array) -> tuple[Array, Array]:
         return reward, gamma * (1 - fresh)
 
-    backwards = jax.tree.map(lambda x: x[::-1], (steps.reward, fresh.astype(jnp.float32)))
+    backwards = jax.tree.map(lambda x: x[::-1], (reward, fresh.astype(jnp.float32)))
     running = recurrence(one, backwards, kept.running)[::-1]
-    moments = joined(kept.returns, running, rollout.mask)
-    over = steps.done[-1] | (rollout.mask is not None)  # whole trajectories: all start anew
-    return kept._replace(returns=moments, running=running[-1], over=over)
+    moments = joined(kept.moments, running, rollout.mask)
+    over = done[-1] | (rollout.mask is not None)  # whole trajectories: all start anew
+    return Tracked(moments, running[-1], over)
+
+
+def _with_returns(gamma: Scalar, kept: Normalised, rollout: Rollout) -> Normalised:
+    """With the rewards of the rollout among the returns."""
+    assert kept.returns is not None and kept.over is not None and kept.running is not None
+    before = Tracked(kept.returns, kept.running, kept.over)
+    after = tracked(gamma, before, rollout.transition.reward, rollout)
+    return kept._replace(returns=after.moments, running=after.running, over=after.over)

@@ -65,6 +65,13 @@ class OnPolicyConfig(BasicConfig):
     gamma: float = 0.99
     normalise_obs: bool = False
     normalise_reward: bool = False
+    curiosity: Literal["icm", "rnd"] | None = None
+    curiosity_coef: float = 0.3
+    curiosity_lr: float = 1e-3
+    curiosity_epochs: int = 1
+    curiosity_minibatches: int = 1
+    feature_size: int = 32
+    forward_share: float = 0.2
 
 
 @config
@@ -266,6 +273,9 @@ def check(config: Any, spaces: Spaces | None = None) -> None:
         demand(config, not in_sequences, "imitates", "be 'gail' with a memory")
         fits = config.distribution in (None, "gaussian")
         demand(config, fits, "imitates", f"be 'gail' with a {config.distribution} distribution")
+    if getattr(config, "curiosity", None) is not None:
+        steps, parts = config.num_envs * config.num_steps, config.curiosity_minibatches
+        demand(config, steps % parts == 0, "curiosity_minibatches", f"divide the batch of {steps}")
     if spaces is not None and not isinstance(spaces.action, Box):
         fits = getattr(config, "distribution", None) is None
         demand(config, fits, "distribution", f"be None for the action space {spaces.action}")

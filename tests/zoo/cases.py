@@ -46,6 +46,12 @@ SMALL = {
 FEW = {"num_steps": 2, "num_gradients": 2}
 """And what a loop with replay is made small by: a turn is shorter than a rollout."""
 
+CURIOUS = {
+    "ppo and icm": ("ppo", {"curiosity": "icm", "curiosity_minibatches": 2}),
+    "rloo and rnd": ("rloo", {"curiosity": "rnd"}),
+}
+"""Algorithms with a combinator around them that have the same contracts: algorithm and changes."""
+
 MEMORY = {"memory_size": 3, "sequence_length": 3}
 KINDS = {
     "ppo": ("ppo", {}),
@@ -160,9 +166,9 @@ class Case:
 
     def __init__(self, name):
         self.begin = time.process_time()
-        self.name = name
+        self.name, changes = CURIOUS.get(name, (name, {}))
         self.num_traces = 0
-        self.configs = grid(small(name), lr=[1e-2, 1e-3])
+        self.configs = grid(small(self.name, **changes), lr=[1e-2, 1e-3])
         self.keys = jax.random.split(jax.random.key(0, impl=PLAIN), 2)
         self.first = jax.jit(jax.vmap(jax.vmap(start, (None, 0)), (0, None)))(
             self.configs, self.keys

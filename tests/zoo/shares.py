@@ -22,6 +22,7 @@ KEY = jax.random.key(0, impl=PLAIN)
 ALL, FIRST, SECOND = PartitionSpec(), PartitionSpec(SHARES), PartitionSpec(None, SHARES)
 IN_ONE = {"num_minibatches": 1}
 NORMAL = {"normalise_obs": True, "normalise_reward": True}
+FEATURES = {"hidden_sizes": (5,), "feature_size": 3}  # no axis is as long as that of environments
 RUNS = {
     "ppo": ("ppo", drift(), IN_ONE | {"whiten": "minibatch", "value_clip": 0.2} | NORMAL),
     "ppo that stops": ("ppo", drift(FORCE), IN_ONE | {"target_kl": 1e-6, "num_epochs": 4}),
@@ -37,10 +38,13 @@ RUNS = {
     "moving": ("reinforce", drift(), {"baseline": "moving"}),
     "rloo": ("rloo", drift(), {}),
     "grpo": ("grpo", drift(), IN_ONE | {"kl_coef": 0.1}),
+    "icm": ("ppo", drift(FORCE), IN_ONE | NORMAL | {"curiosity": "icm"} | FEATURES),
+    "rnd": ("reinforce", drift(), {"curiosity": "rnd"} | FEATURES),
 }
 """Name -> algorithm, environment, changes: all of a rollout makes one minibatch."""
 
 APART = {"ppo": {"num_minibatches": 2}, "gru": {"num_minibatches": 2}, "trpo": {}, "rloo": {}}
+APART |= {"icm": {"curiosity_minibatches": 2}, "rnd": {"curiosity_minibatches": 2}}
 """Which whole runs are spread, and what of them changes."""
 
 

@@ -13,7 +13,7 @@ from jaxrl.language_zoo import LANGUAGE
 from jaxrl.types import Box, Discrete, Env, MultiDiscrete, Spaces
 from jaxrl.zoo import ZOO
 from tests.sentences import hold_sentence
-from tests.zoo.cases import Case, alone, budget, made, small
+from tests.zoo.cases import CURIOUS, Case, alone, budget, made, small
 from tests.zoo.trees import assert_near, assert_same, at, bits, differ, finite, is_key, types
 from tests.zoo.yardstick import QUICK, yardstick
 
@@ -38,7 +38,7 @@ ONLY = dict.fromkeys(IN_A_BOX.split(), "Box") | dict.fromkeys(AMONG_FEW.split(),
 """Who acts in one kind of space only; all others in each."""
 
 
-@pytest.fixture(scope="module", params=ZOO)
+@pytest.fixture(scope="module", params=[*ZOO, *CURIOUS])
 def case(request):
     """An algorithm, for all tests that name it: they stand in a row."""
     return Case(request.param)

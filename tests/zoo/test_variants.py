@@ -29,9 +29,10 @@ from tests.zoo.cases import (
 from tests.zoo.keys import PLAIN
 from tests.zoo.shares import APART, RUNS
 from tests.zoo.trees import assert_same, finite, types
-from tests.zoo.worlds import FORCE, SEVERAL, drift, guarded
+from tests.zoo.worlds import FORCE, SEVERAL, drift, guarded, pictured
 
 KEY = jax.random.key(0, impl=PLAIN)
+NORMAL = {"normalise_obs": True, "normalise_reward": True}
 OPTIONS = {
     "std": "dependent",
     "value_clip": 0.2,
@@ -40,9 +41,9 @@ OPTIONS = {
     "anneal_clip": True,
     "entropy_coef_end": 0.0,
     "whiten": "minibatch",
-    "normalise_obs": True,
-    "normalise_reward": True,
-}
+} | NORMAL
+ICM = {"curiosity": "icm", "feature_size": 3, "curiosity_minibatches": 2}
+RND = {"curiosity": "rnd", "feature_size": 3}
 
 VARIANTS = {
     "gaussian and every option": ("ppo", drift(FORCE), OPTIONS),
@@ -85,6 +86,14 @@ VARIANTS = {
         guarded(Discrete(3)),
         MEMORY | {"memory": "lstm", "weighting": "action_value"},
     ),
+    "icm in a box, and all is normalised": ("trpo", drift(FORCE), NORMAL | ICM),
+    "icm of several legal choices": ("rloo", guarded(SEVERAL), ICM),
+    "icm beside a gru": ("ppo", drift(), MEMORY | {"memory": "gru"} | ICM),
+    "rnd beside an lstm": ("impala", drift(FORCE), MEMORY | {"memory": "lstm"} | RND),
+    "rnd of whole episodes": ("grpo", drift(), RND | {"curiosity_epochs": 2}),
+    "rnd of values": ("pqn", guarded(Discrete(3)), RND),
+    "icm of boards": ("a2c", pictured(), ICM | {"torso": "cnn"}),
+    "rnd of boards": ("a2c", pictured(), RND | {"torso": "cnn"}),
 }
 """Name -> algorithm, environment, changes. An illegal action pays NaN: nobody may take one."""
 

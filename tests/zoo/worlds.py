@@ -53,6 +53,24 @@ def guarded(action):
     return action_mask(inner._replace(step=step), legal)
 
 
+def pictured():
+    """`drift` that shows on a board of bools, 3 × 3 with two channels, on which side it is."""
+    inner = drift()
+
+    def shown(place):
+        return jnp.broadcast_to(place > 0, (3, 3, 2))
+
+    def reset(key):
+        state, place = inner.reset(key)
+        return state, shown(place)
+
+    def step(key, state, action):
+        state, timestep = inner.step(key, state, action)
+        return state, timestep._replace(obs=shown(timestep.obs))
+
+    return Env(reset, step, Spaces(Box(0.0, 1.0, (3, 3, 2), "bool"), CHOICE))
+
+
 def invest(continuous=False):
     """One step to a time limit: at level 0, action 1 costs 0.5 and lifts to level 1 for good.
 
