@@ -16,6 +16,7 @@ from jaxrl.families.curious import Seen, curious, icm, rnd
 from jaxrl.families.normalise import normalised
 from jaxrl.networks import content
 from jaxrl.types import Box, Discrete, MultiDiscrete
+from tests.compiler import SOME
 from tests.families import drift, oracle
 from tests.oracles import exploration
 from tests.sentences import hold_sentence
@@ -259,8 +260,8 @@ def test_without_curiosity_nothing_changes():
     learner = a2c.learner(CONFIG, drift.setting(drift.drift()))
     assert curious(CONFIG, drift.setting(drift.drift()), learner) is learner
     config = small("ppo")
-    state = training(config, world(config)).algorithm.init(jax.random.key(0))
-    assert state.learner.slots == ()
+    init = training(config, world(config)).algorithm.init
+    assert jax.eval_shape(init, jax.random.key(0)).learner.slots == ()
 
 
 @pytest.mark.parametrize("kind", MAKE)
@@ -332,7 +333,7 @@ CHAIN = probe(ProbeRow(length=14, clock=True, chain=1.0, cost=0.01))
 
 @functools.cache
 def found(kind):
-    """The last returns of PPO, from four seeds; 0.86 is the best."""
+    """The last returns of PPO, from three seeds; 0.86 is the best."""
     config = ppo.Config(
         num_steps=64,
         lr=1e-3,
@@ -342,7 +343,8 @@ def found(kind):
         curiosity_coef=0.3,
     )
     train = jax.vmap(make_train(config, CHAIN, 60_000))
-    _, metrics = jax.jit(train)(jax.random.split(jax.random.key(0), 4))
+    keys = jax.random.split(jax.random.key(0), 3)
+    _, metrics = jax.jit(train, compiler_options=SOME)(keys)
     return np.asarray(metrics["episode_return"].mean)[:, -1]
 
 
