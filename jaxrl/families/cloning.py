@@ -118,15 +118,13 @@ def cloning_learner(parts: Parts) -> Learner:
             mean = (weight * each).mean()
             return mean, jnp.concatenate([jnp.stack([mean, same.mean()]), each])
 
-        flat, opt_state, numbers = optimizer.step(loss, flat, state.opt_state, state.num_updates)
+        count = state.num_updates
+        flat, opt_state, numbers = optimizer.step(loss, flat, state.opt_state, count)
         metrics = once(cloning_loss=numbers[0], agreement=numbers[1], grad_norm=numbers[-1])
-        metrics |= once(lr=optimizer.schedule(state.num_updates))
+        metrics |= once(lr=optimizer.schedule(count))
         if share is not None:
             metrics |= once(expert_share=share(state))
-        new = LearnerState(unpack(flat), opt_state, state.num_updates + 1)
-        return new, metrics, numbers[2:-1]
+        return LearnerState(unpack(flat), opt_state, count + 1), metrics, numbers[2:-1]
 
-    def noise(key: Array, shape: tuple[int, ...]) -> Array:
-        return jax.random.uniform(key, shape)
-
+    noise = jax.random.uniform
     return Learner(init, lambda key, num_envs: (), noise, act, update, wanders=False)

@@ -283,7 +283,7 @@ def check(config: Any, spaces: Spaces | None = None) -> None:
 
 def imitates(config: Any) -> bool:
     """Whether an expert is imitated, in an environment."""
-    return hasattr(config, "labels") or getattr(config, "imitates", None) is not None
+    return getattr(config, "imitates", getattr(config, "labels", None)) is not None
 
 
 def share_of(config: Any, devices: int) -> Any:
