@@ -54,7 +54,7 @@ def mdp_env(mdp: Mdp, max_steps: int | Array | None = None) -> Env:
         return state, state
 
     def step(key: Array, state: Array, action: Array) -> tuple[Array, Timestep]:
-        reached = _drawn(key, Outcomes(ways.state[state, action], ways.cumulative[state, action]))
+        reached = _drawn(key, Outcomes(*(x[state, action] for x in ways)))
         paid = reward[state, action, reached]
         return reached, Timestep(reached, paid, terminal[reached], jnp.array(False))
 

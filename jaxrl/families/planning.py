@@ -56,7 +56,7 @@ def exact_evaluation(mdp: Mdp, prob: Array, gamma: Scalar) -> Plan:
         v = (I − γ P_π)⁻¹ r_π
 
     It may be differentiated by γ, rewards, transitions and the policy. At γ = 1 the policy must
-    come to an end from everywhere: otherwise the matrix is singular, and values are infinite or NaN.
+    come to an end from everywhere: otherwise the matrix is singular, and no value is right.
 
     Args:
       prob: π(a | s), [S, A].

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxrl.loops.acting import LoopState, Scene, draws, guarded, moved, start, tallied
+from jaxrl.loops.acting import Draws, LoopState, Scene, draws, guarded, moved, start, tallied
 from jaxrl.numerics import select
 from jaxrl.types import (
     Algorithm,
@@ -62,10 +62,10 @@ def online(
         key, *k_draws, k_carry, k_learn = jax.random.split(state.key, 6)
         blank = learner.carry(k_carry, num_envs)
 
-        def turn(carried: Any, draw: Any) -> Any:
+        def turn(carried: Any, draw: tuple[Draws, PyTree]) -> Any:
             scene, choice, learnt = carried
             chance, luck = draw
-            reached, transition = moved(env, scene, *choice, chance.keys)
+            reached, transition = moved(env, scene, choice.action, choice.extras, chance.keys)
             scene = select(transition.done, Scene(*chance.fresh, blank), reached)
             if ahead:
                 scene, choice = _chosen(learner, learnt, scene, chance.noise)
@@ -76,10 +76,10 @@ def online(
             return (scene, choice, learnt), (transition.reward, transition.done, metrics)
 
         lucks = jax.vmap(lambda key: learner.chance(key, num_envs))
-        chance = draws(k_draws, env, learner, (num_steps, num_envs))
-        chance = chance, lucks(jax.random.split(k_learn, num_steps))
+        all_luck = lucks(jax.random.split(k_learn, num_steps))
+        all_draws = draws(k_draws, env, learner, (num_steps, num_envs)), all_luck
         begin = state.scene, state.buffer, state.learner
-        (scene, choice, learnt), (reward, done, metrics) = jax.lax.scan(turn, begin, chance)
+        (scene, choice, learnt), (reward, done, metrics) = jax.lax.scan(turn, begin, all_draws)
         episode, finished = tallied(state.episode, reward, done)
         metrics = jax.tree.map(lambda x: x.sum(0), metrics)
         state = state._replace(key=key, scene=scene, episode=episode, buffer=choice)
