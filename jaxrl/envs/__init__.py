@@ -16,7 +16,7 @@ from jaxrl.envs.combinators import (
     shape_reward,
     time_limit,
 )
-from jaxrl.envs.gymnax import gymnax_env, registered
+from jaxrl.envs.gymnax import DOWNLOADS, closest, gymnax_env, registered
 from jaxrl.envs.mdp import Mdp, mdp_env
 from jaxrl.envs.probes import PROBES, ProbeRow, ProbeState, probe, stacked, value
 from jaxrl.envs.typed import typed
@@ -29,7 +29,6 @@ from jaxrl.envs.worlds import (
     world,
     world_env,
 )
-from jaxrl.names import unknown
 from jaxrl.types import Env
 
 __all__ = [
@@ -81,8 +80,9 @@ def make(env: Any, /, **params: Any) -> Env:
     """
     if isinstance(env, str) and env in WORLDS:
         return world_env(env, **params)
-    if isinstance(env, str) and env not in (known := environments()):
-        raise ValueError(unknown("environment", env, known))
+    if isinstance(env, str) and env not in (known := [*environments(), DOWNLOADS]):
+        close = closest(env, known[:-1])
+        raise ValueError(f"env must be the name of an environment, {close}, not {env!r}")
     if not isinstance(env, Env):
         return gymnax_env(env, **params)
     if params:

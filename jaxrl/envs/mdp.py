@@ -72,21 +72,23 @@ def check_mdp(mdp: Mdp) -> None:
     if mdp.initial.shape != shape[:1]:
         raise ValueError(f"initial must have the shape {shape[:1]}, not {mdp.initial.shape}")
     for name in ("transition", "initial"):
-        prob = getattr(mdp, name)
-        if not isinstance(prob, Tracer):
-            _check_probabilities(name, np.asarray(prob, np.float64))
+        check_distribution(name, getattr(mdp, name), "states")
     if isinstance(mdp.initial, Tracer) or isinstance(mdp.terminal, Tracer):
         return
     if (over := np.asarray(mdp.terminal, bool) & (np.asarray(mdp.initial) > 0)).any():
         raise ValueError(f"initial must be 0 at terminal states, not above it at {over.argmax()}")
 
 
-def _check_probabilities(name: str, prob: np.ndarray) -> None:
-    total = prob.sum(-1)
-    if (prob < 0).any() or (np.abs(total - 1) > 1e-4).any():
-        wrong = prob.min() if (prob < 0).any() else total.ravel()[np.abs(total - 1).argmax()]
-        what = "be of at least 0" if (prob < 0).any() else "sum to 1"
-        raise ValueError(f"{name} must {what} over states, not {wrong:g}")
+def check_distribution(name: str, prob: Array, over: str) -> None:
+    """Probabilities along the last axis, where they are concrete: one sentence if they are none."""
+    if isinstance(prob, Tracer):
+        return
+    exact = np.asarray(prob, np.float64)
+    total = exact.sum(-1)
+    if not (exact >= 0).all():
+        raise ValueError(f"{name} must be of at least 0 over {over}, not {exact.min():g}")
+    if (wrong := np.abs(total - 1) > 1e-4).any():
+        raise ValueError(f"{name} must sum to 1 over {over}, not {total[wrong].flat[0]:g}")
 
 
 class Outcomes(NamedTuple):

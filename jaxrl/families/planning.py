@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from jaxrl import checks
-from jaxrl.envs.mdp import Mdp, check_mdp
+from jaxrl.envs.mdp import Mdp, check_distribution, check_mdp
 from jaxrl.formulas.planning import action_backup, expectation_backup, optimality_backup
 from jaxrl.formulas.selection import greedy
 from jaxrl.formulas.value_targets import max_value
@@ -206,3 +206,4 @@ def _check_policy(mdp: Mdp, prob: Array) -> None:
     checks.same_shape(prob=prob)
     if prob.shape != (shape := mdp.transition.shape[:2]):
         raise ValueError(f"prob must have the shape {shape}, not {prob.shape}")
+    check_distribution("prob", prob, "actions")
