@@ -2,7 +2,9 @@
 
 from jaxrl.types import Settings
 
-STEADY: Settings = dict(total_steps=200_000, gamma=1.0, lr=0.5, epsilon_start=0.1, epsilon_end=0.1)
+STEADY: Settings = dict(
+    total_steps=200_000, gamma=1.0, lr=0.5, anneal_lr=True, epsilon_start=0.1, epsilon_end=0.1
+)
 """Those of the textbook's cliff and wind: what is tried never stops."""
 
 THAW: Settings = dict(total_steps=1_000_000, gamma=0.99, lr=0.02, averaging=True, epsilon_end=0.1)
