@@ -30,14 +30,21 @@ if TYPE_CHECKING:  # what `__getattr__` does, told to type checkers and editors
     from jaxrl.algorithms import lm_ppo as lm_ppo
     from jaxrl.algorithms import lm_reward as lm_reward
     from jaxrl.algorithms import lm_sft as lm_sft
+    from jaxrl.algorithms import monte_carlo as monte_carlo
     from jaxrl.algorithms import ppo as ppo
     from jaxrl.algorithms import ppo_penalty as ppo_penalty
     from jaxrl.algorithms import pqn as pqn
+    from jaxrl.algorithms import q_learning as q_learning
     from jaxrl.algorithms import reinforce as reinforce
     from jaxrl.algorithms import sac as sac
+    from jaxrl.algorithms import td as td
     from jaxrl.algorithms import trpo as trpo
     from jaxrl.config import grid as grid
     from jaxrl.config import random_search as random_search
+    from jaxrl.families.planning import exact_evaluation as exact_evaluation
+    from jaxrl.families.planning import policy_evaluation as policy_evaluation
+    from jaxrl.families.planning import policy_iteration as policy_iteration
+    from jaxrl.families.planning import value_iteration as value_iteration
     from jaxrl.formulas import *
     from jaxrl.runtime.load import load as load
     from jaxrl.runtime.support import support_warning as support_warning
@@ -58,6 +65,10 @@ else:
         "policy": "jaxrl.train_imitation",
         "evaluate": "jaxrl.train",
         "make_language_train": "jaxrl.train_language",
+        "exact_evaluation": "jaxrl.families.planning",
+        "policy_evaluation": "jaxrl.families.planning",
+        "policy_iteration": "jaxrl.families.planning",
+        "value_iteration": "jaxrl.families.planning",
         "grid": "jaxrl.config",
         "random_search": "jaxrl.config",
         "sweep": "jaxrl.runtime.sweep",

@@ -172,6 +172,9 @@ VOCABULARY: dict[str, tuple[float, float, str]] = {
     "centre": (0, math.inf, "pull of a reward model's scores towards 0"),
     "kl_horizon": (1, math.inf, "responses over which the weight of the KL may change much"),
     "score_clip": (0, math.inf, "largest reward of a response, and −1 times the least; None: none"),
+    "averaging": (0, 0, "whether the step size is 1 / N of an entry's N corrections, at least lr"),
+    "traces": (0, 0, "how visits add up in eligibility traces; None for one-step targets"),
+    "visits": (0, 0, "which visits of an episode to a state and action are learnt from"),
 }
 """What each field of a configuration means, and its least and greatest value."""
 

@@ -173,8 +173,8 @@ def algorithms_page(root: Path) -> list[str]:
 def catalogue(root: Path) -> str:
     """The text of jaxrl/runtime/catalogue.json; this imports the package, and so takes a while."""
     from jaxrl import zoo
-    from jaxrl.envs import gymnax_env
-    from jaxrl.envs.gymnax import registered
+    from jaxrl.envs import environments as names
+    from jaxrl.envs import make
     from jaxrl.language_zoo import LANGUAGE
     from jaxrl.tasks import TASKS
 
@@ -189,12 +189,12 @@ def catalogue(root: Path) -> str:
             "fields": _fields(config),
             "tuned": zoo.TUNED.get(name, {}),
         }
-    spaces = {name: gymnax_env(name).spaces for name in sorted(registered())}
+    spaces = {name: make(name).spaces for name in names()}
     environments = {
         name: {"observation": in_words(space.observation), "action": in_words(space.action)}
         for name, space in spaces.items()
     }
-    tasks = {name: _task_in_words(make()) for name, make in TASKS.items()}
+    tasks = {name: _task_in_words(task()) for name, task in TASKS.items()}
     content = {"algorithms": listed, "environments": environments, "tasks": tasks}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 

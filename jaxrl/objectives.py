@@ -170,6 +170,38 @@ OBJECTIVES: dict[str, list[Objective]] = {
         ),
     ],
     "Values": [
+        (
+            "Policy evaluation",
+            "v ← Σ π(a|s) Σ P(s′|s, a) (r + γ v(s′))",
+            "action_backup expectation_backup",
+        ),
+        (
+            "Policy iteration",
+            "π ← argmax q of the value of π, until π stands still",
+            "expectation_backup action_backup greedy",
+        ),
+        (
+            "Value iteration",
+            "v ← max Σ P(s′|s, a) (r + γ v(s′))",
+            "action_backup optimality_backup greedy",
+        ),
+        (
+            "Tabular Q-learning, Sarsa, expected Sarsa, double Q-learning",
+            "Q(s, a) ← Q(s, a) + α (y − Q(s, a))",
+            "epsilon_greedy q_learning_target sarsa_target epsilon_greedy_prob"
+            " expected_sarsa_target double_q_target",
+        ),
+        (
+            "Sarsa(λ), Watkins's Q(λ) and TD(λ) with traces",
+            "Q ← Q + α δ e",
+            "epsilon_greedy sarsa_target q_learning_target td_target accumulating_trace"
+            " replacing_trace",
+        ),
+        (
+            "Monte Carlo control",
+            "Q(s, a) ← Q(s, a) + α (G − Q(s, a))",
+            "epsilon_greedy reward_to_go",
+        ),
         ("TD(0)", "½(v − (r + γ v′))²", "td_target squared_loss"),
         ("TD(λ)", "½(v − G^λ)²", "lambda_return squared_loss"),
         ("n-step TD", "½(v − G⁽ⁿ⁾)²", "n_step_return squared_loss"),

@@ -12,11 +12,14 @@ from jaxrl.algorithms import (
     dqn,
     grpo,
     impala,
+    monte_carlo,
     ppo,
     ppo_penalty,
     pqn,
+    q_learning,
     reinforce,
     sac,
+    td,
     trpo,
 )
 from jaxrl.config import replace, title, unknown
@@ -31,7 +34,7 @@ from jaxrl.families.off_policy import (
     replay,
 )
 from jaxrl.language_zoo import LANGUAGE
-from jaxrl.loops import Pace, episodic, off_policy, offline, on_policy
+from jaxrl.loops import Pace, episodic, off_policy, offline, on_policy, online
 from jaxrl.tuned import TUNED
 from jaxrl.types import Algorithm, Env, Learner, Transition
 
@@ -64,6 +67,10 @@ def _rollout_budget(config: Any) -> Budget:
     return Budget(config.num_envs * config.num_steps, "num_envs × num_steps")
 
 
+def _online_budget(config: Any) -> Budget:
+    return _rollout_budget(config)._replace(learner_updates=config.num_steps)
+
+
 def _replay_budget(config: Any) -> Budget:
     pace = _pace(config)
     per_update = config.num_envs * config.num_steps * config.num_iterations
@@ -80,8 +87,14 @@ def _on_policy(config: Any, env: Env, learner: Learner) -> Algorithm:
     return on_policy(env, learner, config.num_envs, config.num_steps)
 
 
+def _online(config: Any, env: Env, learner: Learner) -> Algorithm:
+    ahead = getattr(config, "target", None) == "sarsa"
+    return online(env, learner, config.num_envs, config.num_steps, ahead)
+
+
 def _episodic(config: Any, env: Env, learner: Learner) -> Algorithm:
-    return episodic(env, learner, config.num_envs, config.num_steps, config.group_size)
+    group_size = getattr(config, "group_size", 1)
+    return episodic(env, learner, config.num_envs, config.num_steps, group_size)
 
 
 def replayed(config: Any, env: Env, learner: Learner, around: Around = plain) -> Algorithm:
@@ -117,6 +130,9 @@ CONTINUING = Loop(_on_policy, _rollout_budget)
 
 WHOLE = Loop(_episodic, _rollout_budget)
 """Whole trajectories from fresh starts, in groups."""
+
+ONLINE = Loop(_online, _online_budget)
+"""Environments that never stop, and an update after each of their steps."""
 
 REPLAYED = Loop(replayed, _replay_budget)
 """Environments that never stop, and batches from a buffer."""
@@ -207,6 +223,12 @@ ZOO: dict[str, Entry] = {
         dqn.learner,
         REPLAYED,
     ),
+    "q_learning": Entry(q_learning.Config(), q_learning.learner, ONLINE),
+    "double_q_learning": Entry(q_learning.Config(target="double"), q_learning.learner, ONLINE),
+    "sarsa": Entry(q_learning.Config(target="sarsa"), q_learning.learner, ONLINE),
+    "expected_sarsa": Entry(q_learning.Config(target="expected"), q_learning.learner, ONLINE),
+    "monte_carlo": Entry(monte_carlo.Config(), monte_carlo.learner, WHOLE),
+    "td": Entry(td.Config(), td.learner, ONLINE),
 }
 
 DEFAULT_STEPS = 500_000

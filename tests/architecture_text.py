@@ -19,11 +19,10 @@ IMPORT_SECONDS = 0.1
 
 NO_ZOO = "There is no zoo of algorithms yet"
 UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
-    "offline and tabular algorithms are not in the zoo yet": """
-        epsilon_greedy_prob expected_sarsa_target expectile_loss retrace
-        retrace_weight sarsa_target watkins_target""",
-    "the value family chooses the next action first, for distributions as for numbers": """
-        double_q_target double_value q_learning_target""",
+    "offline algorithms are not in the zoo yet": "expectile_loss retrace_weight",
+    "tables are corrected step by step, by traces and not by returns": "retrace watkins_target",
+    "planning knows its process, and learns from nothing": """
+        action_backup expectation_backup optimality_backup""",
     "language models ask for neither yet: they are a user's to combine": """
         decoupled_surrogate length_adaptive_lambda linear_length_penalty relative_length_reward""",
     "its value is read from hidden states, never from all logits": "sft_loss",

@@ -1,4 +1,4 @@
-"""Environments: gymnax's, the user's own, combinators of them, and probes with known answers."""
+"""Environments: gymnax's, finite ones, the user's own, combinators, probes with known answers."""
 
 from typing import Any
 
@@ -16,30 +16,47 @@ from jaxrl.envs.combinators import (
     shape_reward,
     time_limit,
 )
-from jaxrl.envs.gymnax import gymnax_env
+from jaxrl.envs.gymnax import DOWNLOADS, closest, gymnax_env, registered
+from jaxrl.envs.mdp import Mdp, mdp_env
 from jaxrl.envs.probes import PROBES, ProbeRow, ProbeState, probe, stacked, value
 from jaxrl.envs.typed import typed
+from jaxrl.envs.worlds import (
+    WORLDS,
+    cliff_walking,
+    frozen_lake,
+    random_walk,
+    windy_gridworld,
+    world,
+    world_env,
+)
 from jaxrl.types import Env
 
 __all__ = [
     "PROBES",
+    "WORLDS",
     "BitFlipState",
+    "Mdp",
     "ProbeRow",
     "ProbeState",
     "Statistics",
     "action_mask",
     "bit_flip",
+    "cliff_walking",
     "clip_action",
     "clip_reward",
+    "environments",
     "episode_statistics",
     "flatten",
     "frame_stack",
+    "frozen_lake",
     "goal_cost",
     "goal_reached",
     "gymnax_env",
     "make",
     "mask_velocity",
+    "mdp_env",
     "probe",
+    "random_walk",
     "repeat_action",
     "rescale_action",
     "scale_reward",
@@ -48,6 +65,8 @@ __all__ = [
     "sticky_actions",
     "time_limit",
     "value",
+    "windy_gridworld",
+    "world",
 ]
 
 
@@ -55,12 +74,22 @@ def make(env: Any, /, **params: Any) -> Env:
     """An environment from whatever names one.
 
     Args:
-      env: a name of gymnax's registry, an object with gymnax's interface, or an `Env`, which
-        comes back with the types that learners count on.
-      params: parameters of gymnax's environment: see `gymnax_env`.
+      env: a name of `WORLDS` or of gymnax's registry, an object with gymnax's interface, or an
+        `Env`, which comes back with the types that learners count on.
+      params: parameters of a world (see `world`), or of gymnax's environment: see `gymnax_env`.
     """
+    if isinstance(env, str) and env in WORLDS:
+        return world_env(env, **params)
+    if isinstance(env, str) and env not in (known := [*environments(), DOWNLOADS]):
+        close = closest(env, known[:-1])
+        raise ValueError(f"env must be the name of an environment, {close}, not {env!r}")
     if not isinstance(env, Env):
         return gymnax_env(env, **params)
     if params:
         raise TypeError(f"params must be empty where env is an Env, not {', '.join(params)}")
     return typed(env)
+
+
+def environments() -> list[str]:
+    """The names that `make` takes."""
+    return sorted([*WORLDS, *registered()])

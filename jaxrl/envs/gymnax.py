@@ -100,7 +100,7 @@ def _named(name: str) -> Any:
     if name == DOWNLOADS:
         raise ValueError(f"env must not be {DOWNLOADS!r}, which downloads its images")
     if name not in gymnax.registered_envs:
-        close = _closest(name, [x for x in gymnax.registered_envs if x != DOWNLOADS])
+        close = closest(name, [x for x in gymnax.registered_envs if x != DOWNLOADS])
         raise ValueError(f"env must be an environment that gymnax knows, {close}, not {name!r}")
     return _constant(gymnax.make, name)[0]
 
@@ -124,7 +124,8 @@ def _name(env: Any) -> str:
     return getattr(env, "name", type(env).__name__)
 
 
-def _closest(name: str, names: Iterable[str]) -> str:
+def closest(name: str, names: Iterable[str]) -> str:
+    """What a name that does not exist may have meant, in words."""
     names = sorted(names)
     close = difflib.get_close_matches(name, names, cutoff=0.4)
     return f"such as {', '.join(close)}" if close else f"one of {', '.join(names)}"
@@ -138,7 +139,7 @@ def _settings(env: Any, params: dict[str, Any]) -> Any:
     fields = [field.name for field in dataclasses.fields(defaults)]
     for param, value in params.items():
         if param not in fields:
-            close = _closest(param, fields)
+            close = closest(param, fields)
             raise ValueError(f"{param} is not a parameter of {name}, which has {close}")
         if param in INERT.get(name, ()):
             raise ValueError(f"{param} must not be set: {name} has it and never reads it")

@@ -23,7 +23,7 @@ from jaxrl.networks import (
     recurrent,
     sized,
 )
-from jaxrl.networks.core import obs_rank
+from jaxrl.networks.core import has_choices, obs_rank
 from jaxrl.optim.optimizer import Optimizer, Schedule, adam, linear, rmsprop
 from jaxrl.types import Array, Box, Discrete, LearnerState, PyTree, Spaces, Transition
 
@@ -192,7 +192,8 @@ def torso(config: Any, space: PyTree, sizes: tuple[int, ...], **last: Any) -> nn
     """What reads the observations of a space: dense layers, with convolutions if asked for."""
     rank = obs_rank(content(space))
     if config.torso == "cnn" and rank != 3:
-        raise ValueError(f"torso 'cnn' needs images [H, W, C], not observations of {rank} axes")
+        came = "choices" if has_choices(content(space)) else f"observations of {rank} axes"
+        raise ValueError(f"torso 'cnn' needs images [H, W, C], not {came}")
     if config.torso == "cnn" and min(content(space).shape[:2]) < 3:
         raise ValueError(f"torso 'cnn' needs images of at least 3 × 3, not {content(space).shape}")
     module: Any = {"mlp": MLP, "cnn": CNN}[config.torso]
@@ -279,6 +280,9 @@ def check(config: Any, spaces: Spaces | None = None) -> None:
     if spaces is not None and not isinstance(spaces.action, Box):
         fits = getattr(config, "distribution", None) is None
         demand(config, fits, "distribution", f"be None for the action space {spaces.action}")
+    if spaces is not None and getattr(config, "normalise_obs", False):
+        numbers = not has_choices(content(spaces.observation))
+        demand(config, numbers, "normalise_obs", "be False for observations that are choices")
 
 
 def imitates(config: Any) -> bool:

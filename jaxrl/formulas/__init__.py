@@ -57,6 +57,7 @@ from jaxrl.formulas.log_probs import (
     log_prob_and_entropy,
     selected_log_prob,
 )
+from jaxrl.formulas.planning import action_backup, expectation_backup, optimality_backup
 from jaxrl.formulas.policy_losses import (
     adaptive_kl_coefficient,
     cispo,
@@ -132,6 +133,7 @@ from jaxrl.formulas.shaping import (
     relative_length_reward,
     soft_overlong_penalty,
 )
+from jaxrl.formulas.traces import accumulating_trace, replacing_trace
 from jaxrl.formulas.value_losses import (
     clipped_value_loss,
     expectile_loss,
@@ -175,7 +177,9 @@ from jaxrl.formulas.weightings import (
 
 __all__ = [
     "SmoothedState",
+    "accumulating_trace",
     "action_advantage",
+    "action_backup",
     "action_dependent_loss",
     "action_value",
     "adaptive_kl_coefficient",
@@ -206,6 +210,7 @@ __all__ = [
     "dynamic_bounds",
     "epsilon_greedy",
     "epsilon_greedy_prob",
+    "expectation_backup",
     "expected_sarsa_target",
     "expected_value",
     "expectile_loss",
@@ -258,6 +263,7 @@ __all__ = [
     "off_policy_mask",
     "only_token_mean",
     "optimal_baseline",
+    "optimality_backup",
     "orpo_loss",
     "pairwise_reward_loss",
     "peng_target",
@@ -272,6 +278,7 @@ __all__ = [
     "recurrence",
     "reinforce_plus_plus",
     "relative_length_reward",
+    "replacing_trace",
     "retrace",
     "retrace_weight",
     "reward_to_go",

@@ -49,7 +49,7 @@ class LoopState(NamedTuple):
     episode: Episode  # of each environment, so far
     num_updates: Array
     bad_update: Array  # the first update that was refused (see `guarded`), −1 for none
-    buffer: PyTree = ()  # what an off-policy loop remembers
+    buffer: PyTree = ()  # what an off-policy loop remembers, or an online one is about to do
 
 
 class Draws(NamedTuple):
@@ -83,8 +83,15 @@ def start(key: Array, env: Env, learner: Learner, num_envs: int) -> LoopState:
 def stepped(
     env: Env, learner: Learner, learnt: LearnerState, scene: Scene, noise: PyTree, keys: Array
 ) -> tuple[Scene, Transition]:
-    """All environments, one step further; no reset yet."""
+    """All environments, one step further by what the learner does; no reset yet."""
     action, extras, carry = learner.act(learnt, scene.obs, noise, scene.carry)
+    return moved(env, scene._replace(carry=carry), action, extras, keys)
+
+
+def moved(
+    env: Env, scene: Scene, action: PyTree, extras: PyTree, keys: Array
+) -> tuple[Scene, Transition]:
+    """All environments, one step further by actions that were chosen; no reset yet."""
     env_state, reached = jax.vmap(env.step)(keys, scene.env, action)
     demand_alike("a state", scene.env, env_state)
     demand_alike("obs", scene.obs, reached.obs)
@@ -97,7 +104,7 @@ def stepped(
         reached.terminated,
         reached.truncated,
     )
-    return Scene(env_state, reached.obs, carry), transition
+    return Scene(env_state, reached.obs, scene.carry), transition
 
 
 def going(

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxrl.networks.product import dense_product
 from jaxrl.numerics import floats
-from jaxrl.types import Array, Box, Discrete, MultiDiscrete, PyTree
+from jaxrl.types import Array, Box, Discrete, MultiDiscrete, PyTree, Space
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
@@ -21,16 +21,29 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 ObsRank = int | tuple[int, ...]
-"""How many axes one observation has; for a tree of arrays one number for all, or for each leaf."""
+"""How many axes one observation has; for a tree of arrays one number for all, or for each leaf.
+
+−n stands for a choice of n, a number without axes that enters one-hot.
+"""
 
 
 def obs_rank(space: PyTree) -> ObsRank:
     """The `obs_rank` of the modules, from an observation space or a tree of them."""
     spaces = jax.tree.leaves(space, is_leaf=lambda x: isinstance(x, Box | Discrete | MultiDiscrete))
-    ranks = tuple(
-        len(s.shape) if isinstance(s, Box) else int(isinstance(s, MultiDiscrete)) for s in spaces
-    )
+    ranks = tuple(map(_rank, spaces))
     return ranks[0] if len(ranks) == 1 else ranks
+
+
+def has_choices(space: PyTree) -> bool:
+    """Whether a part of the observations is a choice, whose number means nothing by itself."""
+    rank = obs_rank(space)
+    return min((rank,) if isinstance(rank, int) else rank) < 0
+
+
+def _rank(space: Space) -> int:
+    if isinstance(space, Discrete):
+        return -space.num_values
+    return len(space.shape) if isinstance(space, Box) else 1
 
 
 def activation_of(name: str) -> Callable[[Array], Array]:
@@ -51,6 +64,8 @@ def flatten(obs: PyTree, obs_rank: ObsRank) -> Array:
 
 
 def _flat(x: Array, rank: int) -> Array:
+    if rank < 0:
+        return jax.nn.one_hot(x, -rank, dtype=jnp.float32)
     if x.ndim < rank:
         raise ValueError(f"obs must have at least {rank} axes (obs_rank), not the shape {x.shape}")
     split = x.ndim - rank

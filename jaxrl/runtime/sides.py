@@ -51,7 +51,7 @@ def _few_products(config: Any) -> bool:
     rows = getattr(config, "batch_size", None) or (
         config.num_envs * config.num_steps // getattr(config, "num_minibatches", 1)
     )
-    return rows * max(config.hidden_sizes, default=1) ** 2 <= ONE_THREAD
+    return rows * max(getattr(config, "hidden_sizes", ()), default=1) ** 2 <= ONE_THREAD
 
 
 def _task(name: Any, **params: Any) -> Task:

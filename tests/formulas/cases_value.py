@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl.formulas import distributional, selection, value_targets
+from jaxrl.formulas import distributional, planning, selection, traces, value_targets
 from tests.formulas.case import Case
 from tests.formulas.cases_preference import PREFERENCE_CASES
 from tests.formulas.draw import (
@@ -21,7 +21,9 @@ from tests.formulas.draw import (
     uniform,
 )
 from tests.oracles import distributional as distributional_oracle
+from tests.oracles import planning as planning_oracle
 from tests.oracles import selection as selection_oracle
+from tests.oracles import traces as traces_oracle
 from tests.oracles import value_targets as value_targets_oracle
 
 Shape = tuple[int, ...]
@@ -253,7 +255,47 @@ def _selection_cases() -> list[Case]:
     return cases
 
 
+def _planning_cases() -> list[Case]:
+    row = rows(planning, planning_oracle)
+    states, choice = (4,), (4, 3)
+    tables = {"transition": _to_states(simplex), "reward": _to_states(normal())}
+    per_state = {"next_value": normal(2.0, states), "discount": uniform(0, 1, states)}
+    ways = {"each": tables | per_state, "number": tables | per_state | {"discount": 0.9}}
+    names = "transition reward next_value discount"
+    draws = {name: draw(names, choice, **special) for name, special in ways.items()}
+    chosen = {"prob": lambda rng, shape: simplex(rng, shape)}
+    with_prob = {
+        name: draw(f"{names} prob", choice, **special, **chosen) for name, special in ways.items()
+    }
+    by = {"differentiable": ("transition", "reward", "next_value", "discount")}
+    smooth = {"differentiable": ("reward", "next_value")}
+    return [
+        *row("action_backup", {"each": draws["each"]}, **by),
+        *row("action_backup", {"number": draws["number"]}, **smooth),
+        *row("expectation_backup", with_prob, **smooth),
+        *row("optimality_backup", draws, **smooth),
+    ]
+
+
+def _to_states(recipe: Recipe, num_states: int = 4) -> Recipe:
+    return lambda rng, shape: recipe(rng, (*shape, num_states))
+
+
+def _trace_cases() -> list[Case]:
+    row = rows(traces, traces_oracle)
+    drawn = two("trace visit decay", visit=_flags, decay=0.7)
+    drawn |= {"each": draw("trace visit decay", PLAIN, visit=_flags, decay=uniform(0, 1))}
+    by = {"differentiable": ("trace",)}
+    return [*row("accumulating_trace", drawn, **by), *row("replacing_trace", drawn, **by)]
+
+
+def _flags(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    return rng.random(shape) < 0.3
+
+
 CASES = [
+    *_planning_cases(),
+    *_trace_cases(),
     *_state_value_cases(),
     *_target_cases(),
     *_actor_cases(),

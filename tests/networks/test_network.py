@@ -171,9 +171,9 @@ def test_trees_of_observations():
     obs = {"a": sample(7, 5, 2, 3), "b": np.arange(5, dtype=np.int32), "c": np.ones((5, 4), bool)}
     spaces = {"a": Box(0.0, 1.0, (2, 3)), "b": Discrete(5), "c": MultiDiscrete((2,) * 4)}
     rank = obs_rank(spaces)
-    assert rank == (2, 0, 1)
+    assert rank == (2, -5, 1)  # a choice of 5 comes one-hot
     flat = flatten(obs, rank)
-    near(flat, np.concatenate([obs["a"].reshape(5, 6), obs["b"][:, None], obs["c"]], -1))
+    near(flat, np.concatenate([obs["a"].reshape(5, 6), np.eye(5)[obs["b"]], obs["c"]], -1))
     assert flat.dtype == jnp.float32
     y, _ = output(MLP((8,), final_size=2, obs_rank=rank), obs)
     assert y.shape == (5, 2)

@@ -79,11 +79,12 @@ def test_spaces_are_told_in_words(space, words) -> None:
     assert index.in_words(space) == words
 
 
-def test_environments_are_those_of_gymnax() -> None:
-    from jaxrl.envs.gymnax import registered
+def test_environments_are_those_that_go_by_a_name() -> None:
+    from jaxrl.envs import environments
 
     found = catalogue.environments()
-    assert list(found) == sorted(registered())
+    assert list(found) == environments() and "FrozenLake" in found
+    assert found["FrozenLake"] == ("16 choices", "4 choices")
     assert found["Pendulum-v1"] == ("3 numbers", "1 number in [-2, 2]")
     assert list(catalogue.tasks()) == list(TASKS)
     assert catalogue.tasks()["addition"].action == "text of 4 tokens at most, of 14"

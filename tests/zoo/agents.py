@@ -11,7 +11,7 @@ from jaxrl import make_train
 from jaxrl.algorithms import discrete_sac, dqn, pqn
 from jaxrl.config import hints, replace
 from jaxrl.envs import PROBES, probe, stacked
-from jaxrl.families import critic_settings
+from jaxrl.families import critic_settings, tabular
 from jaxrl.families.box import span
 from jaxrl.families.off_policy import OffPolicyConfig
 from jaxrl.families.policy import ActorCritic
@@ -23,7 +23,7 @@ from jaxrl.zoo import ZOO
 from tests.compiler import SOME
 from tests.envs.tiny import walk
 from tests.zoo.cases import budget, in_a_box
-from tests.zoo.worlds import either, invest
+from tests.zoo.worlds import either, invest, number, numbered
 
 GAMMA = 0.9
 ACTOR = MLP((16,), final_size=2, final_scale=0.01)
@@ -69,6 +69,9 @@ FIXED = {"learn_temperature": False, "temperature": 0.01}
 SEQUENCES = {"memory": "gru", "memory_size": 8, "sequence_length": 4, "burn_in": 1}
 SEQUENCES |= {"learning_starts": 96, "epsilon_end": 0.01}  # n-step returns hold what was tried
 
+TABLE = {"lr": 0.2}  # whose probes are told by numbers
+TRACES = {"num_envs": 1, "num_steps": 128}
+
 AGENTS = {
     "reinforce": Agent("reinforce", "state", {"group_size": 1}),
     "reinforce_td": Agent("reinforce", "state", {"group_size": 1, "weighting": "td_error"}),
@@ -104,8 +107,19 @@ AGENTS = {
     ),
     "discrete_sac": Agent("discrete_sac", "action", COOL | {"entropy_share": 0.05}),
     "r2d2": Agent("r2d2", "action", TURNS | SEQUENCES),
+    "q_learning": Agent("q_learning", "action", TABLE),
+    "double_q_learning": Agent("double_q_learning", "action", TABLE),
+    "sarsa": Agent("sarsa", "action", TABLE),
+    "sarsa_traces": Agent("sarsa", "action", TABLE | TRACES | {"traces": "replacing"}),
+    "watkins": Agent("q_learning", "action", TABLE | TRACES | {"traces": "accumulating"}),
+    "expected_sarsa": Agent("expected_sarsa", "action", TABLE),
+    "monte_carlo": Agent("monte_carlo", "action", TABLE),
+    "monte_carlo_first": Agent("monte_carlo", "action", TABLE | {"visits": "first"}),
 }
 """What is held to the probes: all of the zoo, and the choices that change what a value is."""
+
+PREDICTION = Agent("td", "state", TABLE)
+"""Which acts as it does, whatever it learns: it is held to the values alone."""
 
 
 class Trained(NamedTuple):
@@ -136,6 +150,11 @@ def says(module, params, obs) -> jax.Array:
 def by_values(agent):
     """Whether the agent acts by its values and has no policy."""
     return isinstance(ZOO[agent.name].config, dqn.Config | pqn.Config)
+
+
+def in_a_table(agent):
+    """Whether the agent learns a table."""
+    return isinstance(ZOO[agent.name].config, tabular.TabularConfig)
 
 
 def remembers(agent):
@@ -186,6 +205,11 @@ def led(agent, state, obs):
 def opinion(agent, state, obs):
     """What a learner says of observations, [..., 2]: value and preference."""
     params = state.params
+    if in_a_table(agent):
+        if agent == PREDICTION:
+            return params[number(obs)], jnp.zeros(obs.shape[:-1])
+        q = tabular.action_values(params, number(obs))
+        return q.max(-1), q[..., 1] - q[..., 0]
     if by_values(agent):
         q = action_values(agent, params, obs)
         return q.max(-1), q[..., 1] - q[..., 0]
@@ -204,7 +228,9 @@ def trained(agent, env, obs, num_updates, key):
     """Train, then ask for observations [..., 2]."""
     config = settings(agent)
     own = ActorCritic(None if isinstance(config, pqn.Config) else ACTOR, critic(agent))
-    if isinstance(config, OffPolicyConfig):
+    if in_a_table(agent):
+        own, env = None, numbered(env)
+    elif isinstance(config, OffPolicyConfig):
         own = None if isinstance(config, dqn.Config) else setting(config).networks
     state, metrics = make_train(config, env, budget(config, num_updates), networks=own)(key)
     said = opinion(agent, state.learner, obs)

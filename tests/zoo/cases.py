@@ -12,11 +12,12 @@ from jaxrl.algorithms import cloning, ddpg, sac
 from jaxrl.config import hints, replace
 from jaxrl.families.off_policy import ReplayConfig
 from jaxrl.families.settings import Setting, check, imitates
+from jaxrl.families.tabular import TabularConfig
 from jaxrl.train import trained_by
 from jaxrl.types import Transition
 from jaxrl.zoo import ZOO, entry
 from tests.zoo.keys import PLAIN, USED, noted
-from tests.zoo.worlds import CHOICE, FORCE, drift
+from tests.zoo.worlds import CHOICE, FORCE, drift, maze
 
 SIZES = {
     "num_envs": 4,
@@ -39,6 +40,7 @@ SIZES = {
 SMALL = {
     "reinforce": {"group_size": 1},
     "redq": {"num_critics": 3, "policy_delay": 2},  # some do not judge
+    "monte_carlo": {"averaging": False},  # so that its first few steps depend on the rate
     "r2d2": {"memory_size": 3, "sequence_length": 4, "burn_in": 1, "n_step": 2},
 }
 """And what is an algorithm's own."""
@@ -61,12 +63,14 @@ KINDS = {
     "grpo": ("grpo", {}),
     "dqn": ("dqn", {}),
     "sac": ("sac", {}),
+    "sarsa": ("sarsa", {}),
 }
 """One for each kind of loop, memory and improvement: algorithm and changes."""
 
 SPREAD = {
-    "envs": [name for name in KINDS if name != "grpo"],  # which starts its anew in each update
-    "seeds": ["gru", "grpo"],
+    "envs": [name for name in KINDS if name not in ("grpo", "sarsa")],  # of which one starts its
+    # environments anew in each update, and the other keeps what each is about to do
+    "seeds": ["gru", "grpo", "sarsa"],
 }
 """Which of them are spread over devices, and what of theirs."""
 
@@ -87,7 +91,9 @@ def in_a_box(config):
 
 
 def world(config, spoil=0.0):
-    """`drift` with actions that the algorithm of a configuration takes."""
+    """`drift` with actions that the algorithm of a configuration takes, or `maze` for a table."""
+    if isinstance(config, TabularConfig):
+        return maze(spoil)
     return drift(FORCE if in_a_box(config) else CHOICE, spoil)
 
 

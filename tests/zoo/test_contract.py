@@ -9,6 +9,7 @@ import pytest
 
 from jaxrl.config import VOCABULARY, hints
 from jaxrl.families.off_policy import ReplayConfig
+from jaxrl.families.tabular import TabularConfig
 from jaxrl.language_zoo import LANGUAGE
 from jaxrl.types import Box, Discrete, Env, MultiDiscrete, Spaces
 from jaxrl.zoo import ZOO
@@ -27,6 +28,7 @@ JUDGED = {"gail", "airl"}
 CLIPPED = {"ppo", "grpo"}
 WITHOUT_POLICY = {"pqn"}
 ENTROPIC = {"sac", "redq", "discrete_sac"}
+TABULAR = {n for n, entry in ZOO.items() if isinstance(entry.config, TabularConfig)}
 FOLLOWING = ENTROPIC | {"ddpg", "td3", "d4pg"}
 
 PLANE = Box(-1.0, 1.0, (2,))
@@ -35,6 +37,7 @@ IN_A_BOX = "ddpg td3 d4pg sac redq"
 AMONG_FEW = "actor_critic pqn dqn double_dqn c51 qr_dqn iqn munchausen_dqn rainbow r2d2"
 AMONG_FEW += " discrete_sac"
 ONLY = dict.fromkeys(IN_A_BOX.split(), "Box") | dict.fromkeys(AMONG_FEW.split(), "Discrete")
+ONLY |= dict.fromkeys(TABULAR, "Discrete")
 """Who acts in one kind of space only; all others in each."""
 
 
@@ -99,7 +102,10 @@ def replayed(name):
 
 
 def named_metrics(name):
-    names = {"steps", "episode_return", "episode_length", "refused", "grad_norm", "lr"}
+    names = {"steps", "episode_return", "episode_length", "refused", "lr"}
+    if name in TABULAR:
+        return names | {"value_loss", "eval_return"}
+    names |= {"grad_norm"}
     if name in CLONING:
         names |= {"cloning_loss", "agreement"}
     elif name not in CRITIC_FREE:
@@ -158,13 +164,22 @@ def test_actions_that_cannot_be_taken_are_refused_before_anything_is_traced(name
         raise AssertionError("the environment was asked")
 
     config, only = small(name), ONLY.get(name, kind)
-    arguments = (config, Env(never, never, Spaces(PLANE, ACTIONS[kind])), budget(config, 1))
+    shown = Discrete(4) if name in TABULAR else PLANE
+    arguments = (config, Env(never, never, Spaces(shown, ACTIONS[kind])), budget(config, 1))
     if kind == only:
         assert made(*arguments).num_updates == 1
         return
     with pytest.raises(ValueError) as error:
         made(*arguments)
     hold_sentence(str(error.value), f"needs a {only} action space, not {ACTIONS[kind]}")
+
+
+@pytest.mark.parametrize("name", sorted(TABULAR))
+def test_a_table_is_refused_where_states_have_no_numbers(name):
+    with pytest.raises(ValueError) as error:
+        made(small(name), "CartPole-v1", 10_000)
+    title = type(ZOO[name].config).__module__.rpartition(".")[2]
+    hold_sentence(str(error.value), f"{title} needs a Discrete observation space, not a Box")
 
 
 @pytest.mark.parametrize("name", ALL)

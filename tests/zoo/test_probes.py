@@ -8,7 +8,7 @@ from jaxrl import make_train
 from jaxrl.envs import PROBES, probe, value
 from jaxrl.families.settings import imitates
 from jaxrl.zoo import ZOO
-from tests.zoo.agents import AGENTS, GAMMA, NAMES, ROWS, on_probes, remembers, settings
+from tests.zoo.agents import AGENTS, GAMMA, NAMES, PREDICTION, ROWS, on_probes, remembers, settings
 
 NUM_UPDATES = 300
 NUM_SEEDS = 4
@@ -44,7 +44,7 @@ def result(request):
 
 
 def test_all_of_the_zoo_is_held_to_the_probes():
-    assert {agent.name for agent in AGENTS.values()} == {
+    assert {agent.name for agent in (*AGENTS.values(), PREDICTION)} == {
         name for name, entry in ZOO.items() if not imitates(entry.config)
     }
 
@@ -94,6 +94,19 @@ def test_who_explores(result):
     assert (found | gave_up).all()
     assert found.all() or result.name not in ALWAYS
     assert gave_up.all() or result.name not in NEVER
+
+
+def test_prediction_is_of_the_policy_that_takes_all_actions_alike():
+    """So an action that is worth 1 or −1 is worth nothing."""
+    said, paths = on_probes(PREDICTION, NUM_UPDATES, NUM_SEEDS)
+    true = np.asarray(jax.vmap(value, (0, 0, None))(ROWS, paths.obs, GAMMA))
+    for name in VALUED:
+        row = NAMES.index(name)
+        counts = np.asarray(paths.counts[row])
+        expected = np.zeros(counts.shape) if name in ACTING else true[row] * counts
+        wrong = np.asarray(said.value)[row] * counts - expected
+        near = 0.2 if name in ACTING else 0.05 * np.abs(expected).max()
+        assert np.abs(wrong).max() < near, name
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])

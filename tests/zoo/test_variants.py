@@ -29,7 +29,7 @@ from tests.zoo.cases import (
 from tests.zoo.keys import PLAIN
 from tests.zoo.shares import APART, RUNS
 from tests.zoo.trees import assert_same, finite, types
-from tests.zoo.worlds import FORCE, SEVERAL, drift, guarded, pictured
+from tests.zoo.worlds import FORCE, SEVERAL, drift, guarded, maze, pictured
 
 KEY = jax.random.key(0, impl=PLAIN)
 NORMAL = {"normalise_obs": True, "normalise_reward": True}
@@ -94,6 +94,18 @@ VARIANTS = {
     "rnd of values": ("pqn", guarded(Discrete(3)), RND),
     "icm of boards": ("a2c", pictured(), ICM | {"torso": "cnn"}),
     "rnd of boards": ("a2c", pictured(), RND | {"torso": "cnn"}),
+    "traces that end where nothing was greedy": (
+        "q_learning",
+        maze(),
+        {"num_envs": 1, "traces": "replacing", "averaging": True},
+    ),
+    "traces of what follows": ("sarsa", maze(), {"num_envs": 1, "traces": "accumulating"}),
+    "means of first visits": (
+        "monte_carlo",
+        maze(),
+        {"visits": "first", "averaging": True, "lr": 0.0},
+    ),
+    "a network that is shown choices": ("dqn", maze(), {}),
 }
 """Name -> algorithm, environment, changes. An illegal action pays NaN: nobody may take one."""
 
@@ -115,7 +127,7 @@ def test_a_variant_learns_without_nan(name):
     assert_same(window(half, jnp.int32(2))[0], state)
 
 
-@pytest.mark.parametrize("name", ["ppo", "gru", "grpo", "dqn", "sac"])
+@pytest.mark.parametrize("name", ["ppo", "gru", "grpo", "dqn", "sac", "sarsa"])
 def test_training_in_two_sittings_is_training_in_one(name):
     """The host stops where it likes, here between two evaluations.
 

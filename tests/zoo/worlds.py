@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxrl.envs import action_mask
+from jaxrl.envs import Mdp, action_mask, mdp_env
 from jaxrl.types import Box, Discrete, Env, MultiDiscrete, Spaces, Timestep
 
 CHOICE = Discrete(2)
@@ -31,6 +32,19 @@ def drift(action=CHOICE, spoil=0.0):
         return (place, time), Timestep(place, reward, dead, (time == 5) & ~dead)
 
     return Env(reset, step, Spaces(Box(-jnp.inf, jnp.inf, (2,)), action))
+
+
+def maze(spoil=0.0):
+    """Five numbered states that chance and actions move through; one is death, after 5 steps it is
+    cut.
+
+    `spoil` is added to each reward, and may be traced: 0, or NaN.
+    """
+    rng = np.random.default_rng(0)
+    transition = rng.dirichlet(np.ones(5), (5, 2)).astype(np.float32)
+    reward = rng.normal(size=(5, 2, 5)).astype(np.float32) + spoil
+    terminal, initial = np.arange(5) == 4, np.array([0.5, 0.3, 0.2, 0, 0], np.float32)
+    return mdp_env(Mdp(transition, reward, terminal, initial), 5)
 
 
 def guarded(action):
@@ -94,6 +108,26 @@ def invest(continuous=False):
 
     actions = Box(-1.0, 1.0, (1,)) if continuous else CHOICE
     return Env(reset, step, Spaces(Box(0.0, 1.0, (2,)), actions))
+
+
+def numbered(env):
+    """A probe, or `invest`, whose observations are told by one number each, for tables."""
+
+    def reset(key):
+        state, obs = env.reset(key)
+        return state, number(obs)
+
+    def step(key, state, action):
+        state, timestep = env.step(key, state, action)
+        return state, timestep._replace(obs=number(timestep.obs))
+
+    return Env(reset, step, Spaces(Discrete(25 * 25), env.spaces.action))
+
+
+def number(obs):
+    """Observations in twelfths from −1 to 1, [..., 2], as integers [...]."""
+    twelfths = jnp.round(12 * obs).astype(jnp.int32) + 12
+    return 25 * twelfths[..., 0] + twelfths[..., 1]
 
 
 def either(first, one, other):
