@@ -21,8 +21,6 @@ NO_ZOO = "There is no zoo of algorithms yet"
 UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
     "offline algorithms are not in the zoo yet": "expectile_loss retrace_weight",
     "tables are corrected step by step, by traces and not by returns": "retrace watkins_target",
-    "planning knows its process, and learns from nothing": """
-        action_backup expectation_backup optimality_backup""",
     "language models ask for neither yet: they are a user's to combine": """
         decoupled_surrogate length_adaptive_lambda linear_length_penalty relative_length_reward""",
     "its value is read from hidden states, never from all logits": "sft_loss",
