@@ -21,8 +21,6 @@ NO_ZOO = "There is no zoo of algorithms yet"
 UNREACHED = {  # why no algorithm of the zoo needs a formula, and which
     "offline algorithms are not in the zoo yet": "expectile_loss retrace_weight",
     "tables are corrected step by step, by traces and not by returns": "retrace watkins_target",
-    "planning knows its process, and learns from nothing": """
-        action_backup expectation_backup optimality_backup""",
     "imitation and curiosity are not in the zoo yet": """
         airl_reward cloning_loss discriminator_loss gail_reward icm_forward_loss icm_inverse_loss
         icm_reward rnd_error saturating_reward squared_cloning_loss squared_distance""",
