@@ -348,6 +348,7 @@ def found(kind):
     return np.asarray(metrics["episode_return"].mean)[:, -1]
 
 
+@pytest.mark.slow
 def test_curiosity_finds_what_chance_does_not():
     assert (found(None) < 0.01).all()
     for kind in MAKE:

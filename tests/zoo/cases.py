@@ -6,6 +6,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxrl import grid, make_train
 from jaxrl.algorithms import cloning, ddpg, sac
@@ -73,6 +74,24 @@ SPREAD = {
     "seeds": ["gru", "grpo", "sarsa"],
 }
 """Which of them are spread over devices, and what of theirs."""
+
+ALIKE = [
+    "double_dqn",
+    "c51",
+    "qr_dqn",
+    "munchausen_dqn",
+    "ddpg",
+    "airl",
+    "double_q_learning",
+    "expected_sarsa",
+]
+"""Who differs least from others of the zoo: their rows run with the slow tests."""
+
+
+def rows_of(names):
+    """Parameters of a fixture, one for each name."""
+    return [pytest.param(x, marks=pytest.mark.slow if x in ALIKE else ()) for x in names]
+
 
 NUM_UPDATES = 7
 

@@ -14,7 +14,7 @@ from jaxrl.language_zoo import LANGUAGE
 from jaxrl.types import Box, Discrete, Env, MultiDiscrete, Spaces
 from jaxrl.zoo import ZOO
 from tests.sentences import hold_sentence
-from tests.zoo.cases import CURIOUS, Case, alone, budget, made, small
+from tests.zoo.cases import CURIOUS, Case, alone, budget, made, rows_of, small
 from tests.zoo.trees import assert_near, assert_same, at, bits, differ, finite, is_key, types
 from tests.zoo.yardstick import QUICK, yardstick
 
@@ -41,7 +41,7 @@ ONLY |= dict.fromkeys(TABULAR, "Discrete")
 """Who acts in one kind of space only; all others in each."""
 
 
-@pytest.fixture(scope="module", params=[*ZOO, *CURIOUS])
+@pytest.fixture(scope="module", params=rows_of([*ZOO, *CURIOUS]))
 def case(request):
     """An algorithm, for all tests that name it: they stand in a row."""
     return Case(request.param)

@@ -9,6 +9,7 @@ from jaxrl.envs import PROBES, probe, value
 from jaxrl.families.settings import imitates
 from jaxrl.zoo import ZOO
 from tests.zoo.agents import AGENTS, GAMMA, NAMES, PREDICTION, ROWS, on_probes, remembers, settings
+from tests.zoo.cases import rows_of
 
 NUM_UPDATES = 300
 NUM_SEEDS = 4
@@ -38,7 +39,7 @@ class Result:
         return self.of(self.said.episode_return.mean, probe)[:, -1]
 
 
-@pytest.fixture(scope="module", params=AGENTS)
+@pytest.fixture(scope="module", params=rows_of(AGENTS))
 def result(request):
     return Result(request.param)
 
