@@ -1,13 +1,12 @@
 """Imitation as pure functions: whom to imitate, and training by that."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from jaxrl import checks
 from jaxrl.algorithms import cloning
-from jaxrl.config import title
+from jaxrl.config import demand, title
 from jaxrl.data.conform import conform, conform_actions, named
 from jaxrl.envs import make
 from jaxrl.families.cloning import asked
@@ -51,22 +50,21 @@ def make_imitation(
     return trained_by(config, made, (total_steps, evaluate_every, 16), setting)
 
 
-def policy(
-    config: Any, state: LoopState | LearnerState, env: Any, networks: Any = None
-) -> Callable[[PyTree], Array]:
+def policy(config: Any, state: LoopState | LearnerState, env: Any, networks: Any = None) -> Expert:
     """What was trained as a function of observations [N, ...], which acts greedily.
 
     Args:
       config, state, env, networks: as `evaluate` takes them; a policy with memory is none of
         observations.
     """
+    forgets = getattr(config, "memory", None) is None
+    demand(config, forgets, "memory", "be None for who is asked about one observation")
     learner = build(config, env := make(env), Setting(env.spaces, 1, networks))[1]
-    if jax.tree.leaves(jax.eval_shape(lambda: learner.carry(jax.random.key(0), 1))):
-        raise ValueError(f"config must be of a policy without memory, not of this {title(config)}")
     learnt = state if isinstance(state, LearnerState) else state.learner
 
     def act(obs: PyTree) -> Array:
-        return learner.act(learnt, obs, None, learner.carry(jax.random.key(0), len(obs)))[0]
+        carry = learner.carry(jax.random.key(0), len(jax.tree.leaves(obs)[0]))  # nothing is kept
+        return learner.act(learnt, obs, None, carry)[0]
 
     return act
 

@@ -89,6 +89,17 @@ def test_a_policy_is_what_was_trained_acting_greedily():
     hold_sentence(str(error.value), "memory")
 
 
+def test_who_acts_by_values_and_by_noise_may_be_asked_too():
+    for name, env, width in (("dqn", ENV, 4), ("ddpg", "Pendulum-v1", 3)):
+        training = make_train(replace(ZOO[name].config, num_iterations=1), env, 1100)
+        state = jax.jit(training.algorithm.init)(jax.random.key(0))
+        obs = jax.random.normal(jax.random.key(1), (5, width))
+        carry = training.learner.carry(jax.random.key(0), 5)
+        expected = training.learner.act(state.learner, obs, None, carry)[0]
+        found = policy(ZOO[name].config, state, env)(obs)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_seeds_run_side_by_side_and_matter():
     config = replace(cloning.Config(), num_iterations=2, learning_starts=64, batch_size=16)
     training = make_imitation(config, ENV, balancer, 400)

@@ -22,7 +22,7 @@ from jaxrl.families import settings
 from jaxrl.families.bootstrap import discounts
 from jaxrl.families.deed import deed
 from jaxrl.families.minibatch import Passes, Reported, descend
-from jaxrl.families.normalise import joined, no_moments, standardised
+from jaxrl.families.normalise import Moments, joined, no_moments, standardised
 from jaxrl.families.policy import batch_mean
 from jaxrl.families.settings import Setting
 from jaxrl.formulas.imitation import airl_reward, discriminator_loss, gail_reward, saturating_reward
@@ -160,6 +160,7 @@ def _sight(
     """How the steps of anybody look to a discriminator, under the policy of a state."""
     space = setting.spaces.action
     choose = distribution(space, config.distribution)
+    scale = None if setting.expert is None else _scale(_rows(setting))
 
     def log_prob(state: LearnerState, steps: Transition) -> Array:
         carry = learner.carry(jax.random.key(0), len(steps.reward))  # of no memory
@@ -168,9 +169,8 @@ def _sight(
         return choose.log_prob(output, raw.reshape(len(raw), -1) if isinstance(space, Box) else raw)
 
     def see(state: LearnerState, steps: Transition) -> Steps:
-        shown = jax.tree.map(lambda x: jnp.asarray(x)[None], content(_rows(setting).obs))
-        moments = joined(no_moments(jax.tree.map(lambda x: x[0, 0], shown)), shown)
-        obs, next_obs = (standardised(moments, content(x)) for x in (steps.obs, steps.next_obs))
+        assert scale is not None
+        obs, next_obs = (standardised(scale, content(x)) for x in (steps.obs, steps.next_obs))
         nothing = jnp.zeros_like(steps.reward)
         return Steps(
             obs,
@@ -181,6 +181,12 @@ def _sight(
         )
 
     return see
+
+
+def _scale(rows: Transition) -> Moments:
+    """Of the expert's observations, computed once for all updates."""
+    shown = jax.tree.map(lambda x: jnp.asarray(x)[None], content(rows.obs))
+    return joined(no_moments(jax.tree.map(lambda x: x[0, 0], shown)), shown)
 
 
 def _reported(judge: Judge) -> Reported:
