@@ -41,9 +41,7 @@ class Normalised(NamedTuple):
 
     slots: PyTree
     obs: Moments | None
-    returns: Moments | None
-    running: Array | None  # discounted return so far of each environment, [N]
-    over: Array | None  # whether its episode ended with the last step, [N]
+    returns: Tracked | None
 
 
 def normalised(config: Any, learner: Learner) -> Learner:
@@ -60,9 +58,9 @@ def normalised(config: Any, learner: Learner) -> Learner:
     def init(key: Array, obs: PyTree) -> LearnerState:
         state = learner.init(key, obs)
         first = jax.tree.map(lambda x: x[0], content(obs))
-        nothing = no_returns(obs) if config.normalise_reward else (None, None, None)
         moments = no_moments(first) if config.normalise_obs else None
-        return state._replace(slots=Normalised(state.slots, moments, *nothing))
+        returns = no_returns(obs) if config.normalise_reward else None
+        return state._replace(slots=Normalised(state.slots, moments, returns))
 
     def act(state: LearnerState, obs: PyTree, noise: PyTree, carry: PyTree) -> Any:
         return learner.act(inner(state), seen(state.slots, obs), noise, carry)
@@ -71,8 +69,9 @@ def normalised(config: Any, learner: Learner) -> Learner:
         kept, steps = state.slots, rollout.transition
         reward, renewed = steps.reward, kept
         if kept.returns is not None:
-            reward = jnp.clip(reward / jnp.sqrt(kept.returns.var + EPS), -BOUND, BOUND)
-            renewed = _with_returns(config.gamma, renewed, rollout)
+            returns = tracked(config.gamma, kept.returns, steps.reward, rollout)
+            reward = jnp.clip(reward / jnp.sqrt(kept.returns.moments.var + EPS), -BOUND, BOUND)
+            renewed = renewed._replace(returns=returns)
         if kept.obs is not None:
             renewed = renewed._replace(obs=joined(kept.obs, content(steps.obs), rollout.mask))
         steps = steps._replace(
@@ -161,11 +160,3 @@ def tracked(gamma: Scalar, kept: Tracked, reward: Array, rollout: Rollout) -> Tr
     moments = joined(kept.moments, running, rollout.mask)
     over = done[-1] | (rollout.mask is not None)  # whole trajectories: all start anew
     return Tracked(moments, running[-1], over)
-
-
-def _with_returns(gamma: Scalar, kept: Normalised, rollout: Rollout) -> Normalised:
-    """With the rewards of the rollout among the returns."""
-    assert kept.returns is not None and kept.over is not None and kept.running is not None
-    before = Tracked(kept.returns, kept.running, kept.over)
-    after = tracked(gamma, before, rollout.transition.reward, rollout)
-    return kept._replace(returns=after.moments, running=after.running, over=after.over)

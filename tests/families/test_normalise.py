@@ -105,7 +105,7 @@ def test_statistics_are_those_of_all_that_was_seen(whole, num_steps):
         raw = metrics["raw"]
         seen.append(np.asarray(raw.transition.obs, np.float64)[valid(raw)])
         paid.append(row[valid(raw)])
-        for kept, rows in ((metrics["after"].obs, seen), (metrics["after"].returns, paid)):
+        for kept, rows in ((metrics["after"].obs, seen), (metrics["after"].returns.moments, paid)):
             total, mean, var = moments(np.concatenate(rows))
             np.testing.assert_allclose(kept.count, total, rtol=1e-6)
             np.testing.assert_allclose(kept.mean, mean, rtol=1e-4, atol=1e-5)
@@ -132,7 +132,7 @@ def test_one_set_of_statistics_acts_and_learns(masked):
             np.testing.assert_allclose(content(mine), expected, rtol=1e-4, atol=1e-5)
         last = standard(before.obs, content(raw.last_obs))
         np.testing.assert_allclose(content(fed.last_obs), last, rtol=1e-4, atol=1e-5)
-        reward = np.asarray(raw.transition.reward) / np.sqrt(np.asarray(before.returns.var))
+        reward = np.asarray(raw.transition.reward) / np.sqrt(np.asarray(before.returns.moments.var))
         np.testing.assert_allclose(
             fed.transition.reward, np.clip(reward, -BOUND, BOUND), rtol=1e-4, atol=1e-5
         )
@@ -187,5 +187,5 @@ def test_episodic_learners_train_behind_it():
     state, metrics = jax.jit(algorithm.update)(algorithm.init(jax.random.key(0)))
     count = float(metrics["episode_length"].total)
     slots = state.learner.slots
-    np.testing.assert_allclose([slots.obs.count, slots.returns.count], count, rtol=1e-5)
+    np.testing.assert_allclose([slots.obs.count, slots.returns.moments.count], count, rtol=1e-5)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.learner.params))

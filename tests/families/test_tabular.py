@@ -196,6 +196,7 @@ def test_monte_carlo_learns_the_means_of_returns(visits, averaging, lr):
     np.testing.assert_allclose(state.params[0], q, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ppo", "dqn"])
 def test_networks_learn_a_frozen_lake_without_slipping(name):
     """Each state by a number of its own: the number itself would say little."""

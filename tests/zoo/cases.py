@@ -75,22 +75,15 @@ SPREAD = {
 }
 """Which of them are spread over devices, and what of theirs."""
 
-ALIKE = [
-    "double_dqn",
-    "c51",
-    "qr_dqn",
-    "munchausen_dqn",
-    "ddpg",
-    "airl",
-    "double_q_learning",
-    "expected_sarsa",
-]
+ALIKE = {"double_dqn", "c51", "qr_dqn", "munchausen_dqn", "ddpg", "d4pg", "redq", "ppo_penalty"}
+ALIKE |= {"airl", "rloo and rnd", "double_q_learning", "expected_sarsa"}
 """Who differs least from others of the zoo: their rows run with the slow tests."""
 
 
-def rows_of(names):
-    """Parameters of a fixture, one for each name."""
-    return [pytest.param(x, marks=pytest.mark.slow if x in ALIKE else ()) for x in names]
+def rows_of(names, slow=()):
+    """Parameters of a fixture, one for each name; some run with the slow tests."""
+    late = ALIKE.union(slow)
+    return [pytest.param(x, marks=pytest.mark.slow if x in late else ()) for x in names]
 
 
 NUM_UPDATES = 7

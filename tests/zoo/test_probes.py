@@ -39,7 +39,11 @@ class Result:
         return self.of(self.said.episode_return.mean, probe)[:, -1]
 
 
-@pytest.fixture(scope="module", params=rows_of(AGENTS))
+LATE = {"rainbow", "r2d2", "reinforce_td", "reinforce_mean", "actor_critic_td", "watkins"}
+"""Who takes longest here, and who differs from others by one choice: with the slow tests."""
+
+
+@pytest.fixture(scope="module", params=rows_of(AGENTS, LATE))
 def result(request):
     return Result(request.param)
 
