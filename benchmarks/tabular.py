@@ -28,7 +28,7 @@ SEEDS = 10
 LIMIT = 1000  # steps of an episode where the world itself has no limit
 CONTROL = ("q_learning", "double_q_learning", "sarsa", "expected_sarsa", "monte_carlo")
 ONE = "td"
-SHOWN = ("CliffWalking", "WindyGridworld", "FrozenLake")
+SHOWN = ("CliffWalking", "WindyGridworld", "FrozenLake", "FrozenLake8x8")
 
 
 class Score(NamedTuple):
@@ -93,7 +93,7 @@ def row(name: str, method: str, score: Score, best: float) -> list[str]:
 
 def rows() -> list[list[str]]:
     """The table, its head first."""
-    lines = [["world", "method", "steps", "greedy return", "optimum", "steps/s"]]
+    lines = [["world", "method", "steps", "greedy return", "best for its γ", "steps/s"]]
     for name in SHOWN:
         for method in CONTROL:
             lines.append(row(name, method, *control(method, name)))
