@@ -10,7 +10,7 @@ from jaxrl.config import demand, title
 from jaxrl.data.conform import conform, conform_actions, named
 from jaxrl.envs import make
 from jaxrl.families.cloning import asked
-from jaxrl.families.settings import Expert, Setting, imitates
+from jaxrl.families.settings import Expert, Setting, imitates, in_sequences
 from jaxrl.loops.acting import LoopState, draws, going, start
 from jaxrl.loops.off_policy import example
 from jaxrl.train import Training, build, trained_by, understood
@@ -57,8 +57,8 @@ def policy(config: Any, state: LoopState | LearnerState, env: Any, networks: Any
       config, state, env, networks: as `evaluate` takes them; a policy with memory is none of
         observations.
     """
-    forgets = getattr(config, "memory", None) is None
-    demand(config, forgets, "memory", "be None for who is asked about one observation")
+    alone = not in_sequences(config)
+    demand(config, alone, "memory", "be None for who is asked about one observation")
     learner = build(config, env := make(env), Setting(env.spaces, 1, networks))[1]
     learnt = state if isinstance(state, LearnerState) else state.learner
 

@@ -7,7 +7,7 @@ import jax
 
 from jaxrl.config import config, demand, title
 from jaxrl.data import Buffer, n_step, prioritised, ranked, sequences, uniform
-from jaxrl.families.settings import BasicConfig, Setting, progress
+from jaxrl.families.settings import BasicConfig, Setting, in_sequences, progress
 from jaxrl.numerics import select
 from jaxrl.types import Array, LearnerState, PyTree, Scalar
 
@@ -65,11 +65,6 @@ def replay(config: Any, around: Around = plain) -> Buffer:
     if not isinstance(config, OffPolicyConfig):
         return around(buffer)
     return n_step(around(buffer), config.n_step, config.gamma)
-
-
-def in_sequences(config: Any) -> bool:
-    """Whether a configuration asks for a memory, and so for sequences to learn from."""
-    return getattr(config, "memory", None) is not None
 
 
 def importance(config: Any, setting: Setting, state: LearnerState, weight: Array) -> Array:

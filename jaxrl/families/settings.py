@@ -155,7 +155,7 @@ def network(
     if custom is not None:
         return sized(custom if isinstance(custom, Network) else feed_forward(custom), size)
     last = {"final_size": size, "final_scale": scale, "std": std}
-    if getattr(config, "memory", None) is None:
+    if not in_sequences(config):
         return feed_forward(torso(config, spaces.observation, config.hidden_sizes, **last))
     cell = memory(config.memory, config.memory_size)
     return recurrent(torso(config, spaces.observation, config.hidden_sizes), cell, MLP((), **last))
@@ -251,7 +251,7 @@ def progress(state: LearnerState, setting: Setting) -> Array:
 def check(config: Any, spaces: Spaces | None = None) -> None:
     """Fields that must fit each other and the environment: one sentence where they do not."""
     group, parts = getattr(config, "group_size", 1), getattr(config, "num_minibatches", 1)
-    in_sequences = getattr(config, "memory", None) is not None
+    sequences = in_sequences(config)
     cut = getattr(config, "sequence_length", None) is not None
     length = config.num_steps
     if isinstance(config, PolicyConfig):  # whose sequences are parts of a rollout
@@ -267,11 +267,11 @@ def check(config: Any, spaces: Spaces | None = None) -> None:
         "sequence_length",
         f"divide num_steps = {config.num_steps}",
     )
-    demand(config, in_sequences or not cut, "sequence_length", "be None where there is no memory")
-    size = config.num_envs * config.num_steps // (length if in_sequences else 1)
+    demand(config, sequences or not cut, "sequence_length", "be None where there is no memory")
+    size = config.num_envs * config.num_steps // (length if sequences else 1)
     demand(config, size % parts == 0, "num_minibatches", f"divide the batch of {size}")
     if getattr(config, "imitates", None) == "airl":
-        demand(config, not in_sequences, "imitates", "be 'gail' with a memory")
+        demand(config, not sequences, "imitates", "be 'gail' with a memory")
         fits = config.distribution in (None, "gaussian")
         demand(config, fits, "imitates", f"be 'gail' with a {config.distribution} distribution")
     if getattr(config, "curiosity", None) is not None:
@@ -283,6 +283,11 @@ def check(config: Any, spaces: Spaces | None = None) -> None:
     if spaces is not None and getattr(config, "normalise_obs", False):
         numbers = not has_choices(content(spaces.observation))
         demand(config, numbers, "normalise_obs", "be False for observations that are choices")
+
+
+def in_sequences(config: Any) -> bool:
+    """Whether a configuration asks for a memory, and so for sequences to learn from."""
+    return getattr(config, "memory", None) is not None
 
 
 def imitates(config: Any) -> bool:

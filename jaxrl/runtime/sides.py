@@ -9,6 +9,7 @@ import jax
 from jaxrl import zoo
 from jaxrl.envs import make
 from jaxrl.families.language import LanguageConfig
+from jaxrl.families.settings import in_sequences
 from jaxrl.language_zoo import LANGUAGE, language_entry
 from jaxrl.names import unknown
 from jaxrl.tasks import TASKS, make_task, prompt_texts
@@ -46,7 +47,7 @@ class Side(NamedTuple):
 
 def _few_products(config: Any) -> bool:
     """Small networks; recurrent ones on one thread would keep what they should free."""
-    if getattr(config, "memory", None) is not None:
+    if in_sequences(config):
         return False
     rows = getattr(config, "batch_size", None) or (
         config.num_envs * config.num_steps // getattr(config, "num_minibatches", 1)
